@@ -50,19 +50,23 @@ import { TableRequests } from './requests/table-requests.js';
 import { WriteGate } from './requests/write-gate.js';
 import { Wolf } from './wolf/wolf.js';
 
-/** How often lost requests are repeated, in ticks. */
+/** The interval at which requests that may be lost are repeated, in ticks. */
 const HOUSEKEEPING_TICKS = 10;
 const SYNC_SECONDS_BOUNDS = [
   0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5,
 ];
-/** How long a node that stops hands over what it leads, in election timeouts: one for each voter that it may ask in vain. */
+/**
+ * The longest time for which a node that stops hands over its groups, in election timeouts: one for each voter that
+ * it may ask in vain.
+ */
 const HANDOVER_ELECTION_TIMEOUTS = 3;
-/** How long a node that stops waits for writes to its log. */
+/** The longest time for which a node that stops waits for writes to its log. */
 const STOP_PATIENCE_MS = 2000;
 
 /**
- * The replica host: many Raft groups over one log and one peer transport, and the tables that they hold.
- * `open` reads the disk, `start` joins the world, `stop` leaves it in order. Requests go to the objects that it hands out.
+ * The replica host: many Raft groups over one write-ahead log and one peer transport, with the tables that they hold.
+ * `open` reads the disk, `start` joins the cluster, `stop` leaves it in order. Requests go to the objects that a node
+ * hands out: `kv`, `tables` and so on.
  */
 export class Node implements NodeParts {
   readonly kv: KvApi;
@@ -73,10 +77,10 @@ export class Node implements NodeParts {
   readonly maintenance: MaintenanceControl;
   readonly members: MemberControl;
   readonly reports: ReportsApi;
-  /** Answers wolf.raft, whether this node is a member of such a group or not. */
+  /** Answers the calls of wolf.raft, whether this node is a member of such a group or not. */
   readonly wolf: Wolf;
   readonly #options: NodeOptions;
-  /** Its wall time is what this node believes of its clock (A7). */
+  /** The environment with a clock whose wall time is as much of the system's as this node believes (A7). */
   readonly #environment: Environment;
   readonly #trustedClock: TrustedClock;
   readonly #identity: Identity;
@@ -131,7 +135,7 @@ export class Node implements NodeParts {
     const run = (work: Promise<unknown>): void => this.#run(work);
     const clock = this.#trustedClock.believed(given.clock);
     const environment = { ...given, clock };
-    // What the clock shows now is believed until members are heard.
+    // The system's present time is believed until members are heard.
     clock.nowMs();
     this.#environment = environment;
     this.#identity = identity;
@@ -329,7 +333,10 @@ export class Node implements NodeParts {
     });
   }
 
-  /** Reads the disk. Throws DataDirectoryError, or the log's errors, where its content would have to be guessed; nothing was changed then. */
+  /**
+   * Reads the data directory, and counts this start in it. Throws DataDirectoryError, or an error of the log, when
+   * the content could only be guessed at; nothing was changed then.
+   */
   static async open(options: NodeOptions, environment: Environment): Promise<Node> {
     const identity = await Identity.load(environment.files, options.nodeId, environment.random);
     const { genesis } = identity;
@@ -376,7 +383,7 @@ export class Node implements NodeParts {
     return new Node(options, environment, identity, wal, syncSeconds, changeLog, records);
   }
 
-  /** Opens the tables that the log knows. `start` does it where it was not done before. */
+  /** Opens the tables that the log knows. `start` calls it if nobody has called it before. */
   openTables(): Promise<void> {
     this.#opened ??= this.#openTables();
     return this.#opened;
@@ -385,24 +392,28 @@ export class Node implements NodeParts {
   async #openTables(): Promise<void> {
     await this.#replicas.openAll();
     await this.wolf.open();
-    // On a full disk nothing is written from here on, and what was released to open them is held again (D6).
+    // On a full disk nothing is written from here on, and the room that was released to open the tables is held again
+    // (D6).
     await this.#diskWatch.check(() => this.#replicas.replay());
     await this.#diskWatch.holdWhatIsLeft();
   }
 
-  /** Listens, and joins its cluster or waits for one to form. Resolves when peers can reach it. */
+  /**
+   * Listens for peers, and joins this node's cluster or waits for one to form. Resolves when peers can reach the
+   * node.
+   */
   async start(): Promise<void> {
     const { initialMembers, nodeId } = this.#options;
     await this.openTables();
     const peers = new Map([...initialMembers].filter(([id]) => id !== nodeId));
     await this.#environment.transport.start(peers, this.#peerInput.handler);
-    // Before anything is written: on a full disk that waits, and only ticks look for room again (D6).
+    // Before anything is written: on a full disk a write waits, and only ticks look for room again (D6).
     this.#scheduleTick();
     if (this.#identity.phase === 'new') this.#formation.tick();
     else {
       this.#admission.tick();
       await this.#meta.enterCluster();
-      // The only member has no leader to miss, and need not wait for one.
+      // The only member of a group has no leader to miss, so it campaigns at once.
       for (const replica of this.#replicas.values()) {
         if (replica.membership.voters.length === 1) replica.campaign(0);
       }
@@ -411,8 +422,8 @@ export class Node implements NodeParts {
   }
 
   /**
-   * Hands over the groups that it leads, ends requests, leaves the disk so that nothing has to be replayed, and
-   * disconnects.
+   * Hands over the groups that this node leads, ends requests, leaves the disk so that nothing has to be replayed,
+   * and disconnects.
    */
   stop(): Promise<void> {
     this.#stopped ??= this.#leave();
@@ -420,8 +431,9 @@ export class Node implements NodeParts {
   }
 
   /**
-   * Begins to hand the group over to another member, which follows in step or soon will; given up after an election
-   * timeout. False, and nothing is done, where this node does not lead the group or `target` is no other voter.
+   * Begins to hand a group over to `target`, a voter that follows in step or soon will; the attempt is given up after
+   * an election timeout. Returns false, and does nothing, when this node does not lead the group or `target` is no
+   * other voter of it.
    */
   transferLeadership(group: GroupId, target: NodeId): boolean {
     return this.#replicas.get(group)?.transferLeadership(target) ?? false;
@@ -430,7 +442,7 @@ export class Node implements NodeParts {
   async #leave(): Promise<void> {
     if (this.#isStopping) return;
     await this.#handover.run();
-    // It may have failed meanwhile.
+    // The node may have failed meanwhile.
     if (this.#isStopping) return;
     this.#isStopping = true;
     this.#tickTimer?.cancel();
@@ -446,21 +458,23 @@ export class Node implements NodeParts {
     if (isClosed) await this.#wal.close();
   }
 
-  /** This node's clock. Its wall time is never far ahead of the members', whatever the system's does (A7). */
+  /**
+   * The clock of this node. Its wall time is never far ahead of the members' clocks, even if the system's is (A7).
+   */
   get clock(): Clock {
     return this.#environment.clock;
   }
 
-  /** For checks of invariants from outside; nothing is copied, nothing may be changed. */
+  /** Shows this node's inner state to checks of invariants. Nothing is copied, and nothing may be changed. */
   inspect(): {
     readonly groups: Iterable<Replica>;
     readonly isMetaFresh: boolean;
-    /** Its members keep this start: it may vote, acknowledge and serve (T4). */
+    /** Whether the members keep this start, so that the node may vote, acknowledge and serve (T4). */
     readonly isAdmitted: boolean;
     readonly startNumber: number;
-    /** How far its log is durable. */
+    /** The position up to which the node's write-ahead log is durable. */
     readonly position: number;
-    /** Its clock is compared with those of the members (A7). */
+    /** Whether the node's clock is compared with those of the members (A7). */
     readonly isClockCompared: boolean;
   } {
     return {
@@ -475,7 +489,10 @@ export class Node implements NodeParts {
 
   // ---- time
 
-  /** Five signs of life per election timeout: a lost one must not make a peer look dead. */
+  /**
+   * The interval between signs of life, in ticks: five per election timeout, so that a lost one does not make a peer
+   * look dead.
+   */
   get #keepAliveTicks(): number {
     return Math.max(1, Math.floor(this.#options.electionTicks / 5));
   }
@@ -490,13 +507,13 @@ export class Node implements NodeParts {
 
   #tick(): void {
     this.#ticks++;
-    // A write without entries is not refused: it waits in the log for room, which nobody else would look for (D6).
+    // A write without entries is not refused: it waits in the log for room, which nothing else would look for (D6).
     if (this.#wal.isFull) this.#diskWatch.enter();
     this.#formation.tick();
     this.#admission.tick();
     this.#liveness.wakeForSilent(this.#replicas);
     const nowMs = this.clock.monotonicMs();
-    // For the warning: a jump may come and go between two writes.
+    // Reads the clock for the sake of its warning: a jump may come and go between two writes.
     this.clock.nowMs();
     const isHousekeeping = this.#ticks % HOUSEKEEPING_TICKS === 0;
     for (const replica of this.#replicas.awake()) {
@@ -533,7 +550,7 @@ export class Node implements NodeParts {
 
   // ---- what replicas ask for
 
-  /** What hosts the groups whose members speak in frames. */
+  /** Makes the hosting of the groups whose members speak in frames. */
   #hosting(boot: Buffer): GroupHosting {
     const node = this;
     const { clock, random } = this.#environment;
@@ -603,13 +620,16 @@ export class Node implements NodeParts {
 
   // ---- trouble
 
-  /** D6: no room. Writes are refused and leadership is given up; reads go on. */
+  /** There is no room (D6): writes are refused and leadership is given up, but reads go on. */
   #suspendAll(): void {
     for (const replica of this.#replicas.values()) replica.giveUp();
     this.#peers.flush();
   }
 
-  /** Of what may wait for a write, which on a full disk waits for ever (D6). Rejects as `work` does in that time. */
+  /**
+   * Waits for work that may wait for a write, which on a full disk waits for ever (D6). Resolves to false after
+   * `patienceMs`, and rejects if `work` rejects before.
+   */
   #isDoneWithin(work: Promise<void>, patienceMs: number): Promise<boolean> {
     return new Promise((resolve, reject) => {
       const patience = this.#environment.clock.startTimer(patienceMs, () => resolve(false));
@@ -626,10 +646,10 @@ export class Node implements NodeParts {
     });
   }
 
-  /** For work that nobody waits for: an error that it does not handle is a broken invariant. */
+  /** Runs background work. An error that it does not handle stops the node. */
   #run(work: Promise<unknown>): void {
     work.catch((error: unknown) => {
-      // An ApiError has an addressee, and here it is the node itself, which tries again.
+      // An ApiError is meant for a caller. Here the caller is the node itself, which tries again.
       if (!(error instanceof ApiError)) this.#fail(error);
     });
   }
@@ -643,7 +663,7 @@ export class Node implements NodeParts {
   }
 }
 
-/** Says in the log when this node's clock is not believed (A7). */
+/** Makes the trusted clock, and logs when this node's clock is not believed and when it is again (A7). */
 function watchClock(memberCount: number, log: Log): TrustedClock {
   return new TrustedClock({
     memberCount,

@@ -1,19 +1,19 @@
 import type { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 
-/** Which peer failed a TLS handshake with a listener of this node, and why. */
+/** A peer that failed a TLS handshake with a listener of this node, and the reason. */
 export interface FailedHandshake {
-  /** Its IP address; undefined for a Unix socket. */
+  /** The peer's IP address; undefined for a Unix socket. */
   readonly from: string | undefined;
   readonly reason: string;
 }
 
 /**
- * Calls `onFailed` for each TLS handshake with `listener`, a server of `node:tls` or `node:http2`, that fails, and hangs up
- * on who has not finished one in the listener's time for that: Node only reports it.
+ * Calls `onFailed` for each failed TLS handshake with `listener`, a server of `node:tls` or `node:http2`. Hangs up on a
+ * peer that has not finished its handshake within the listener's time limit, which Node only reports.
  */
 export function watchHandshakes(listener: EventEmitter, onFailed: (failed: FailedHandshake) => void): void {
-  // The address can be read only while the connection is there; the socket remembers it once it was read. A peer that
+  // The address can be read only while the connection exists; the socket remembers it once it was read. A peer that
   // does not like this side's certificate hangs up, and the TLS socket, made later, does not know where it came from.
   listener.prependListener('connection', (socket: Socket) => void socket.remoteAddress);
   listener.on(
@@ -21,10 +21,10 @@ export function watchHandshakes(listener: EventEmitter, onFailed: (failed: Faile
     (error: Error & { code?: string; reason?: string }, socket: Socket & { _parent?: Socket }) => {
       onFailed({
         from: socket.remoteAddress ?? socket._parent?.remoteAddress,
-        // OpenSSL's whole message has addresses of memory and lines of its source.
+        // OpenSSL's full message holds memory addresses and lines of its source.
         reason: error.reason ?? error.message,
       });
-      // No other failure: Node still sends an alert there, and hangs up itself.
+      // After any other failure Node still sends an alert, and hangs up itself.
       if (error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT') socket.destroy();
     },
   );

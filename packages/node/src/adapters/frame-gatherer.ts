@@ -1,22 +1,22 @@
 import type { Socket } from 'node:net';
 import { LENGTH_BYTES } from './peer-protocol.js';
 
-/** A frame of at least this size leaves from where it is; copying less is cheaper than one more buffer for the system. */
+/** The size from which on a frame is not copied: copying less is cheaper than one more buffer for the system. */
 const UNCOPIED_BYTES_MIN = 4096;
 
-/** Gathers the frames for a socket, so that those of one turn of the event loop leave in one call of the system. */
+/** Gathers the frames for a socket, so that those of one turn of the event loop leave in one system call. */
 export class FrameGatherer {
   readonly #socket: Socket;
   #frames: Buffer[] = [];
   #gatheredBytes = 0;
-  /** Bytes of frames that the system has not taken yet. */
+  /** The bytes of the frames that the system has not taken yet. */
   backlogBytes = 0;
 
   constructor(socket: Socket) {
     this.#socket = socket;
   }
 
-  /** The frame is this object's from then on. */
+  /** Adds a frame, which the caller must not change afterwards. */
   add(frame: Buffer): void {
     if (this.#frames.length === 0) process.nextTick(this.#flush);
     this.#frames.push(frame);
@@ -46,7 +46,9 @@ export class FrameGatherer {
   };
 }
 
-/** Lengths and small frames in copies that lie together, and the large frames between them. */
+/**
+ * Gives the bytes to write: lengths and small frames in copies that lie together, and the large frames between them.
+ */
 function piecesOf(frames: readonly Buffer[]): Buffer[] {
   const isSmall = (frame: Buffer): boolean => frame.length < UNCOPIED_BYTES_MIN;
   let copiedBytes = 0;

@@ -3,9 +3,9 @@ import { connect as connectTcp, type Socket } from 'node:net';
 import { gunzip, gzip } from 'node:zlib';
 import type { WolfLink } from '../api/environment.js';
 
-/** What stands before the content of a gRPC message: whether it is compressed, and the length. */
+/** The length of the prefix of a gRPC message: whether it is compressed, and its length. */
 const PREFIX_BYTES = 5;
-/** What members answer is small; more is taken from nobody. */
+/** The limit of an answer, in bytes: members' answers are small. */
 const ANSWER_BYTES_MAX = 4 * 1024 * 1024;
 
 /** A connection to one address, and the socket below it. */
@@ -15,9 +15,9 @@ interface Connection {
 }
 
 /**
- * Unary gRPC calls over node:http2, with gzip both ways, as the members of a wolf.raft group make them (trap 5). A
- * connection is made by the first call to an address and kept for the next; one on which a call got no answer in time
- * is given up with it, since nothing says that it still works.
+ * Makes unary gRPC calls over node:http2, with gzip both ways, as the members of a wolf.raft group do (trap 5). The
+ * first call to an address makes a connection, which is kept for the next. When a call gets no answer in time its
+ * connection is given up too, since nothing shows that it still works.
  */
 export class GrpcWolfLink implements WolfLink {
   readonly #connections = new Map<string, Connection>();
@@ -118,7 +118,7 @@ export class GrpcWolfLink implements WolfLink {
 
 function gzipped(plain: Buffer): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    // Entries are many and the network is near: the fastest level.
+    // The fastest level, since entries are many and the network is near.
     gzip(plain, { level: 1 }, (error, bytes) => (error === null ? resolve(bytes) : reject(error)));
   });
 }
@@ -130,7 +130,7 @@ function compressedMessage(content: Buffer): Buffer {
   return Buffer.concat([prefix, content]);
 }
 
-/** The one message of an answer. Rejects where the answer holds none, or anything else. */
+/** Gives the one message of an answer. Rejects when the answer holds none, or anything else. */
 async function plainMessage(answer: Buffer): Promise<Buffer> {
   if (
     answer.length < PREFIX_BYTES ||

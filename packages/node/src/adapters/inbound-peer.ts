@@ -5,26 +5,27 @@ import { MessageCutter } from './message-cutter.js';
 import { ACCEPTANCE, BulkCode, bulkHead, OpeningReader, PREFACES, SIGN_OF_LIFE } from './peer-protocol.js';
 import { LOOKS_UNTIL_GIVEN_UP, LOOKS_UNTIL_OPENED } from './silence.js';
 
+/** The settings of an InboundPeer, and the events that it reports. */
 export interface InboundPeerOptions {
   readonly handler: PeerHandler;
-  /** The pause between two looks. */
+  /** The pause between two looks, in milliseconds. */
   readonly lookMs: number;
-  /** The peer was hung up on, for what it has sent or has not. */
+  /** Called when the connection was hung up for what the peer has sent, or has failed to send. */
   readonly onRefused: (reason: string) => void;
 }
 
-/** A connection that somebody dialled: a peer, if it begins as one. */
+/** A connection that somebody dialled; it is a peer's if it begins as one. */
 export class InboundPeer {
   readonly #socket: Socket;
   readonly #options: InboundPeerOptions;
-  /** Takes what arrives: first the preface, then what that announced. */
+  /** Takes the bytes that arrive: first the preface, then the kind of messages that it announced. */
   #receive: (chunk: Buffer) => void;
-  /** Set for a connection of bulk. */
+  /** The pieces of the stream, on a connection of bulk. */
   #pieces: BulkPieces | undefined;
   #isOpened = false;
   #isAnswered = false;
   #answeredMs = Number.NEGATIVE_INFINITY;
-  /** Looks since something arrived; until the preface is whole, since the connection was made. */
+  /** The looks since bytes arrived; until the preface is complete, the looks since the connection was made. */
   #missedLooks = 0;
 
   constructor(socket: Socket, options: InboundPeerOptions) {
@@ -45,18 +46,18 @@ export class InboundPeer {
       this.#receive = opened.kind === 'frames' ? this.#takeFrames() : this.#takeBulk();
       if (opened.rest.length > 0) this.#receive(opened.rest);
     };
-    // A connection that breaks is the dialler's to make again.
+    // The dialler makes a broken connection again.
     socket.on('error', () => undefined);
     socket.on('data', (chunk: Buffer) => this.#receive(chunk));
     socket.once('end', () => socket.destroy());
     socket.once('close', () => this.#pieces?.break());
   }
 
-  /** Gives the connection up when nothing came for long, so that nothing is kept for a peer that is gone. */
+  /** Gives the connection up when nothing arrived for long, so that nothing is kept for a peer that is gone. */
   look(): void {
     const socket = this.#socket;
     if (this.#pieces !== undefined && socket.writableLength === 0) socket.write(SIGN_OF_LIFE);
-    // A node that does not listen cannot say.
+    // While this node does not read, it cannot know whether the peer is silent.
     if (socket.isPaused()) return;
     const looksMax = this.#isOpened ? LOOKS_UNTIL_GIVEN_UP : LOOKS_UNTIL_OPENED;
     if (++this.#missedLooks <= looksMax) return;
@@ -69,8 +70,8 @@ export class InboundPeer {
     const cutter = new MessageCutter((frame) => handler.onFrame(frame));
     return (chunk) => {
       this.#missedLooks = 0;
-      // Also in the middle of a large frame: what arrives shows that the connection works. Once a look is enough of it, of
-      // the eight that the dialler waits.
+      // Also in the middle of a large frame: bytes that arrive show that the connection works. One sign per look is
+      // enough, since the dialler waits for eight looks.
       const nowMs = performance.now();
       if (nowMs - this.#answeredMs >= lookMs && this.#socket.writableLength === 0) {
         this.#answeredMs = nowMs;
@@ -85,7 +86,7 @@ export class InboundPeer {
     const pieces = new BulkPieces(() => socket.resume());
     this.#pieces = pieces;
     const cutter = new MessageCutter((message) => {
-      // A stream that has its verdict may still send chunks: they are dropped.
+      // A sender that has its verdict may still send chunks: they are dropped.
       if (this.#isAnswered || socket.destroyed) return;
       if (pieces.isWhole) this.#refuse('it goes on after the end');
       else if (message[0] === BulkCode.Piece) pieces.add(message.subarray(1));

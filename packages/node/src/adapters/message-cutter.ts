@@ -1,15 +1,21 @@
 import { LENGTH_BYTES, MESSAGE_BYTES_MAX } from './peer-protocol.js';
 
-/** Memory for a message that is under way is taken up to here at once, and beyond that as it arrives. */
+/**
+ * The limit of the memory that is taken at once for a message that is under way; beyond it, memory is taken as the
+ * message arrives.
+ */
 const AHEAD_BYTES_MAX = 1024 * 1024;
 
-/** Cuts a stream of bytes into messages. Those that lie within a chunk share its memory. Signs of life are left out. */
+/**
+ * Cuts a stream of bytes into messages, without the signs of life. A message that lies within one chunk shares its
+ * memory.
+ */
 export class MessageCutter {
   readonly #onMessage: (message: Buffer) => void;
-  /** The bytes that have come so far of the length of a message that was cut. */
+  /** The bytes that have arrived of a length that was cut. */
   readonly #length = Buffer.alloc(LENGTH_BYTES);
   #lengthFilled = 0;
-  /** The bytes that have come so far of its content, once the length is known. */
+  /** The bytes that have arrived of a content that was cut, once its length is known. */
   #content: Buffer | undefined;
   #contentBytes = 0;
   #filled = 0;
@@ -18,7 +24,7 @@ export class MessageCutter {
     this.#onMessage = onMessage;
   }
 
-  /** False for a message that is too large: nothing after it can be read. */
+  /** Takes in a chunk. Returns false for a message that is too large: nothing after it can be read. */
   push(chunk: Buffer): boolean {
     let at = 0;
     while (at < chunk.length) {
@@ -52,7 +58,10 @@ export class MessageCutter {
     this.#filled = 0;
   }
 
-  /** Takes from the chunk what belongs to the message that is under way. Gives where the chunk goes on. */
+  /**
+   * Takes the part of the chunk that belongs to the message that is under way. Gives the position at which the chunk
+   * goes on.
+   */
   #fill(begun: Buffer, chunk: Buffer, at: number): number {
     let content = begun;
     const end = Math.min(chunk.length, at + this.#contentBytes - this.#filled);

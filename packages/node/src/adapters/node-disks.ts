@@ -6,9 +6,11 @@ import type { Disks } from '../api/environment.js';
 import type { DataPart, DiskRoom } from '../disk/disk-room.js';
 
 const RESERVE_NAME = 'reserve';
-/** The log's own fdatasync waits for whatever is queued at the disk, so the reserve is made in small steps. */
+/**
+ * The reserve is made in small steps, since the log's own fdatasync waits for everything that is queued at the disk.
+ */
 const STEP_BYTES = 256 * 1024;
-/** Where only small files are. */
+/** The size of the reserve on a disk that holds small files but no tables. */
 const SMALL_RESERVE_BYTES = 1024 * 1024;
 
 type Disk = Omit<DiskRoom, 'freeBytes'>;
@@ -17,10 +19,13 @@ type Disk = Omit<DiskRoom, 'freeBytes'>;
 export class NodeDisks implements Disks {
   readonly #directories: Readonly<Record<DataPart, string>>;
   readonly #reserveBytes: number;
-  /** Known once all directories are there: from then on a look asks nothing of a disk but its room. */
+  /** The disks, once all directories exist: from then on a look asks a disk for nothing but its room. */
   #disks: readonly Disk[] | undefined;
 
-  /** `reserveBytes` is held back on the disk that has the tables; a part's directory may be missing as yet. */
+  /**
+   * Takes the directory of each part, which need not exist yet. `reserveBytes` is the size of the reserve on the disk
+   * that holds the tables.
+   */
   constructor(directories: Readonly<Record<DataPart, string>>, reserveBytes: number) {
     this.#directories = directories;
     this.#reserveBytes = reserveBytes;
@@ -66,7 +71,7 @@ export class NodeDisks implements Disks {
       } else known.holds.add(part);
     }
     const found = [...disks.values()];
-    // A directory that is made later may be a disk of its own.
+    // A directory that is made later may be on a disk of its own.
     if (Object.values(this.#directories).every((directory) => existsSync(directory))) this.#disks = found;
     return found;
   }
@@ -77,7 +82,7 @@ async function freeBytesAt(directory: string): Promise<number> {
   return bavail * bsize;
 }
 
-/** Appends what no file system can make smaller, until there is no room. */
+/** Appends random bytes, which no file system can make smaller, until there is no room. */
 async function extend(path: string, sizeBytes: number, addedBytes: number): Promise<void> {
   const file = await open(path, 'a', 0o600);
   try {
@@ -94,14 +99,14 @@ async function extend(path: string, sizeBytes: number, addedBytes: number): Prom
     }
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    // What was taken so far is held.
+    // The room that was taken so far stays held.
     if (code !== 'ENOSPC' && code !== 'EDQUOT') throw error;
   } finally {
     await file.close();
   }
 }
 
-/** The directory, or the next one above it that exists. */
+/** Gives the directory, or the nearest one above it that exists. */
 function existing(directory: string): string {
   return existsSync(directory) || dirname(directory) === directory ? directory : existing(dirname(directory));
 }

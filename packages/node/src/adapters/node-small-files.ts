@@ -3,10 +3,13 @@ import { type FileHandle, mkdir, open, readdir, readFile, rename } from 'node:fs
 import { join } from 'node:path';
 import type { SmallFiles } from '../api/environment.js';
 
-/** Small files in one directory, each replaced as a whole and durably. */
+/** Small files in one directory, each of which is replaced as a whole and durably. */
 export class NodeSmallFiles implements SmallFiles {
   readonly #directory: string;
-  /** Undefined until it was asked for: Node raises the limit of its process before anything of ours runs. */
+  /**
+   * The limit of descriptors; undefined until it was read. Node raises the limit of its process before any of our code
+   * runs.
+   */
   #descriptorsMax: number | undefined;
 
   constructor(directory: string) {
@@ -16,7 +19,7 @@ export class NodeSmallFiles implements SmallFiles {
   async read(name: string): Promise<Buffer | undefined> {
     try {
       const content = await readFile(join(this.#directory, name));
-      // A process that was killed may have named the file and not have synced the name.
+      // A process that was killed may have renamed the file without syncing the name.
       await this.#syncNames();
       return content;
     } catch (error) {
@@ -29,7 +32,7 @@ export class NodeSmallFiles implements SmallFiles {
     await mkdir(this.#directory, { recursive: true });
     const path = join(this.#directory, name);
     const aside = `${path}.new`;
-    // The file itself, before its name; then the directory that holds the name.
+    // First the file itself, then its name, and then the directory that holds the name.
     await withFile(await open(aside, 'w', 0o600), async (file) => {
       await file.writeFile(content);
       await file.sync();
@@ -44,7 +47,7 @@ export class NodeSmallFiles implements SmallFiles {
       if (this.#descriptorsMax !== undefined)
         return { inUse: await countDescriptors(), max: this.#descriptorsMax };
     } catch (error) {
-      // Systems without /proc.
+      // This system has no /proc.
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     }
     return { inUse: 0, max: Number.POSITIVE_INFINITY };
@@ -60,9 +63,12 @@ async function readDescriptorsMax(): Promise<number | undefined> {
   return max === undefined ? undefined : Number(max);
 }
 
-/** Linux gives the number as the directory's size from 6.2 on; before, each must be looked at, which takes a while with thousands. */
+/**
+ * Counts the descriptors of this process. From 6.2 on Linux gives the number as the directory's size; before, each must
+ * be looked at, which takes a while with thousands.
+ */
 async function countDescriptors(): Promise<number> {
-  // No disk is asked, so it takes a few microseconds: a tenth of a trip to the thread pool.
+  // No disk is asked, so this takes a few microseconds: a tenth of a trip to the thread pool.
   const { size } = statSync('/proc/self/fd');
   return size > 0 ? size : (await readdir('/proc/self/fd')).length;
 }

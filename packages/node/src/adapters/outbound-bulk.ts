@@ -62,16 +62,16 @@ export class OutboundBulk implements BulkSink {
     this.#early = this.#verdict.then(({ reason }) => {
       throw new Error(`the receiver ended the stream: ${reason}`);
     });
-    // Whoever writes or finishes hears of a broken stream; a verdict that nobody waits for is no error.
+    // A caller that writes or finishes hears of a broken stream; a verdict that nobody awaits is no error.
     this.#verdict.catch(() => undefined);
     this.#early.catch(() => undefined);
     socket.write(PREFACES.bulk);
     this.#send(BulkCode.Piece, header).catch(() => undefined);
   }
 
-  /** The chunk is this object's from then on. */
+  /** Sends a chunk, which the caller must not change afterwards. Resolves when there is room for another one. */
   write(chunk: Buffer): Promise<void> {
-    // There would be room for more, for ever.
+    // A destroyed socket would always seem to have room.
     if (this.#socket.destroyed) return this.#early;
     return Promise.race([this.#send(BulkCode.Piece, chunk), this.#early]);
   }
@@ -85,7 +85,7 @@ export class OutboundBulk implements BulkSink {
     this.#socket.destroy();
   }
 
-  /** Shows the receiver that this side is there, and gives it up when it has been silent for long. */
+  /** Shows the receiver that this side is there, and gives the receiver up when it has been silent for long. */
   look(): void {
     if (this.#isOpened && this.#backlogBytes === 0) this.#socket.write(SIGN_OF_LIFE);
     if (++this.#missedLooks > (this.#isOpened ? LOOKS_UNTIL_GIVEN_UP : LOOKS_UNTIL_OPENED))

@@ -3,24 +3,33 @@ import { FrameGatherer } from './frame-gatherer.js';
 import { ACCEPTANCE, MESSAGE_BYTES_MAX, OpeningReader, PREFACES } from './peer-protocol.js';
 import { LOOKS_UNTIL_SILENT } from './silence.js';
 
-/** More than this waiting for a peer is dropped: it is slow or gone, and Raft repeats what matters. */
+/**
+ * The limit of the bytes that wait for a peer; beyond it frames are dropped: the peer is slow or gone, and Raft repeats
+ * what matters.
+ */
 const BACKLOG_BYTES_MAX = 64 * 1024 * 1024;
-/** A connection that is not up by then is given up: the system alone would try its first packet for minutes. */
+/**
+ * The time after which a connection that is not up is given up: the system alone would try its first packet for
+ * minutes.
+ */
 const DIAL_MS_MAX = 2000;
 
 const NOTHING = Buffer.alloc(0);
 
-/** A connection that this node dialled for its frames. What comes back only shows that they arrive. */
+/** A connection that this node dialled for its frames. The bytes that come back only show that the frames arrive. */
 export class OutboundFrames {
   readonly #socket: Socket;
   readonly #gatherer: FrameGatherer;
   #cause: NodeJS.ErrnoException | undefined;
-  /** Looks since something came back. */
+  /** The looks since bytes came back. */
   missedLooks = 0;
-  /** A frame left since the last look. */
+  /** Whether a frame left since the last look. */
   #hasSpoken = false;
 
-  /** `onUp`: the peer has accepted the connection. `onLost`: it is over, also one that was never up. */
+  /**
+   * Opens the connection on a socket. Calls `onUp` when the peer has accepted it, and `onLost` when it is over, also if
+   * it was never up.
+   */
   constructor(socket: Socket, onUp: () => void, onLost: (reason: string) => void) {
     this.#socket = socket;
     this.#gatherer = new FrameGatherer(socket);
@@ -38,21 +47,25 @@ export class OutboundFrames {
     socket.on('error', (error: Error) => {
       this.#cause ??= error;
     });
-    // Nobody reads any more what would still have to be written.
+    // Nobody reads the bytes that would still have to be written.
     socket.once('end', () => socket.destroy());
     socket.once('close', () => {
       clearTimeout(timer);
-      // Where a name has several addresses, and none of them answers, the error has no text.
+      // When a name has several addresses and none of them answers, the error has no text.
       onLost(this.#cause?.message || this.#cause?.code || 'the connection was closed');
     });
     socket.write(PREFACES.frames);
   }
 
+  /** Whether the peer has been silent for so long that it should be dialled again. */
   get isSilent(): boolean {
     return this.missedLooks >= LOOKS_UNTIL_SILENT;
   }
 
-  /** False when too much waits already, or the connection has just broken. The frame is this object's from then on. */
+  /**
+   * Sends a frame, which the caller must not change afterwards. Returns false when too much waits already, or the
+   * connection has just broken.
+   */
   send(frame: Buffer): boolean {
     const { backlogBytes } = this.#gatherer;
     if (this.#socket.destroyed || frame.length > MESSAGE_BYTES_MAX) return false;
@@ -62,14 +75,14 @@ export class OutboundFrames {
     return true;
   }
 
-  /** Makes the peer answer, as frames do where there are any, and counts until it does. */
+  /** Makes the peer answer, as frames would, and counts the looks until it does. */
   look(): void {
     if (!this.#hasSpoken && this.#gatherer.backlogBytes === 0) this.#gatherer.add(NOTHING);
     this.#hasSpoken = false;
     this.missedLooks++;
   }
 
-  /** At once: an orderly end would wait for packets that do not come. */
+  /** Closes the connection at once: an orderly end would wait for packets that do not come. */
   hangUp(): void {
     this.#socket.destroy();
   }

@@ -1,35 +1,43 @@
 /** The bytes of the peer protocol (DESIGN.md, "The peer protocol"). */
 
-/** An entry may be as large as a client's message, and a frame as an entry and its neighbours (P4). */
+/**
+ * The limit of a message, in bytes: an entry may be as large as a client's message, and a frame as an entry and its
+ * neighbours (P4).
+ */
 export const MESSAGE_BYTES_MAX = 32 * 1024 * 1024;
+/** The length of the length that precedes each message, in bytes. */
 export const LENGTH_BYTES = 4;
 
-/** A message of length 0. */
+/** A message of length 0, which says only that its sender is there. */
 export const SIGN_OF_LIFE = Buffer.alloc(LENGTH_BYTES);
 
 const PROTOCOL = 'coxswain.peer.v2';
 
-/** What a connection begins with: the dialler says which kind it is. All have one length. */
+/** The bytes with which a dialler begins a connection of either kind. All openings have one length. */
 export const PREFACES = {
   frames: Buffer.from(`${PROTOCOL} frames\n`),
   bulk: Buffer.from(`${PROTOCOL} bulk  \n`),
 };
 
-/** What the receiver answers before anything else. */
+/** The bytes with which the receiver answers before anything else. */
 export const ACCEPTANCE = { taken: Buffer.from(`${PROTOCOL} taken \n`) };
 
 /** The first byte of each message on a connection of bulk. */
 export enum BulkCode {
-  /** The first piece is the header. */
+  /** A piece of the stream; the first one is its header. */
   Piece = 1,
-  /** Said, since the system closes the connection of a killed sender as it does that of one that is done. */
+  /**
+   * The end of the stream. It is sent explicitly, since the system closes the connection of a killed sender like that
+   * of one that is done.
+   */
   End = 2,
+  /** The receiver has accepted the stream. */
   Accepted = 3,
-  /** The reason follows. */
+  /** The receiver has refused the stream; the reason follows. */
   Refused = 4,
 }
 
-/** A message of bulk up to its content, of which there are `contentBytes`. */
+/** Makes the head of a message of bulk, whose content has `contentBytes`. */
 export function bulkHead(code: BulkCode, contentBytes: number): Buffer {
   const head = Buffer.allocUnsafe(LENGTH_BYTES + 1);
   head.writeUInt32BE(1 + contentBytes, 0);
@@ -37,13 +45,13 @@ export function bulkHead(code: BulkCode, contentBytes: number): Buffer {
   return head;
 }
 
-/** What a connection turned out to begin with. */
+/** How a connection turned out to begin. */
 type Opening<Kind> =
   | { readonly kind: Kind; readonly rest: Buffer }
-  /** Whoever is there does not speak this protocol. */
+  /** The other side does not speak this protocol. */
   | { readonly kind: undefined; readonly reason: string };
 
-/** Reads which of some byte strings of one length a connection begins with. */
+/** Finds out with which of several openings of one length a connection begins. */
 export class OpeningReader<Kind extends string> {
   readonly #openings: readonly [Kind, Buffer][];
   #bytes: Buffer = Buffer.alloc(0);
@@ -52,7 +60,10 @@ export class OpeningReader<Kind extends string> {
     this.#openings = Object.entries(openings) as [Kind, Buffer][];
   }
 
-  /** Undefined: more is to come. A byte that fits none of them decides at once: a stranger may send no more. */
+  /**
+   * Takes in a chunk. Returns undefined while more bytes are needed. A byte that fits no opening decides at once: a
+   * stranger may send no more.
+   */
   push(chunk: Buffer): Opening<Kind> | undefined {
     const bytes = this.#bytes.length === 0 ? chunk : Buffer.concat([this.#bytes, chunk]);
     for (const [kind, opening] of this.#openings) {
@@ -65,16 +76,16 @@ export class OpeningReader<Kind extends string> {
   }
 }
 
-/** Follows an address in messages: says what answers there, by its first bytes. */
+/** Describes a stranger by its first bytes, as the end of a sentence about an address. */
 function describeStranger(bytes: Buffer): string {
   const text = bytes.toString('latin1', 0, 64);
   const version = /^coxswain\.peer\.v(\d+)/.exec(text)?.[1];
   if (version !== undefined && !text.startsWith(PROTOCOL))
     return `it speaks version ${version} of the peer protocol: run one release on all nodes`;
-  // A client's preface, and the SETTINGS that a server begins with.
+  // The preface of a client, and the SETTINGS with which a server begins.
   if (text.startsWith('PRI * HTTP/2'.slice(0, text.length)) || text.startsWith('\x04\0\0\0\0\0', 3))
     return 'it speaks HTTP/2: a node of an earlier release, or another kind of client or listener';
-  // Its records: a handshake, or an alert.
+  // The records of TLS: a handshake, or an alert.
   if ((bytes[0] === 0x16 || bytes[0] === 0x15) && bytes[1] === 3)
     return 'it speaks TLS, and this node does not: give all nodes certificates (raft.cert-filename), or none';
   if (/^(?:HTTP\/1|[A-Z]+ \S+)/.test(text)) return 'it speaks HTTP/1: another kind of client or listener';

@@ -17,23 +17,25 @@ import { LOOKS_UNTIL_OPENED, LOOKS_UNTIL_SILENT } from './silence.js';
 
 const REDIAL_MS_MIN = 50;
 const REDIAL_MS_MAX = 1000;
-/** The same trouble with a peer is logged no more often. */
+/** The shortest interval between two log lines about the same trouble with a peer. */
 const LOG_INTERVAL_MS = 60_000;
 
 const serverOptions: ServerOpts = { noDelay: true };
 
+/** The certificates of the peer protocol, in PEM: the authorities, and this node's certificate and key. */
 export interface PeerTls {
   readonly ca: Buffer;
   readonly cert: Buffer;
   readonly key: Buffer;
 }
 
+/** The settings of a SocketPeerTransport. */
 export interface SocketPeerTransportOptions {
-  /** `host:port` to listen on; port 0 takes a free one. */
+  /** The `host:port` to listen on; port 0 takes a free port. */
   readonly listenAddress: string;
-  /** The certificates for the next handshake; both sides show one of `ca`. Absent: plain text. */
+  /** Gives the certificates for the next handshake, in which both sides show one of `ca`; undefined for plain text. */
   readonly tls: (() => PeerTls) | undefined;
-  /** A connection on which nothing came back for so long is dialled again: a few election timeouts. */
+  /** The silence, in milliseconds, after which a connection is dialled again: a few election timeouts. */
   readonly silenceMs: number;
   readonly log: Log;
 }
@@ -41,25 +43,25 @@ export interface SocketPeerTransportOptions {
 interface Link {
   readonly address: string;
   current: OutboundFrames | undefined;
-  /** On its way up: the first, or the one that takes the place of a silent one once it works. */
+  /** A connection on its way up: the first, or one that takes the place of a silent one once it works. */
   dialling: OutboundFrames | undefined;
   redialMs: number;
   redialTimer: NodeJS.Timeout | undefined;
 }
 
 /**
- * The peer protocol over TCP or TLS (DESIGN.md, "The peer protocol").
+ * Carries frames and bulk streams by the peer protocol over TCP or TLS (DESIGN.md, "The peer protocol").
  *
- * Each node dials each peer and sends on its own connection only. The receiver answers what arrives with signs of life, so
- * a connection that loses everything, in either direction, falls silent for its dialler. It is then dialled again, at a
- * bounded, jittered rate, and the new connection replaces the silent one when it works: one that is merely slow is not
- * lost for a suspicion.
+ * Each node dials each peer and sends on its own connection only. The receiver answers arriving data with signs of
+ * life, so a connection that loses everything, in either direction, falls silent for its dialler. The dialler then
+ * dials again, at a bounded, jittered rate, and the new connection replaces the silent one when it works: one that is
+ * merely slow is not lost for a suspicion.
  */
 export class SocketPeerTransport implements PeerTransport {
   readonly #options: SocketPeerTransportOptions;
   readonly #lookMs: number;
   readonly #links = new Map<NodeId, Link>();
-  /** Every socket that the listener gave, also those that are still in their handshake. */
+  /** Every socket that the listener has accepted, also during its handshake. */
   readonly #accepted = new Set<Socket>();
   readonly #inbound = new Set<InboundPeer>();
   readonly #outboundBulk = new Set<OutboundBulk>();
@@ -74,7 +76,7 @@ export class SocketPeerTransport implements PeerTransport {
     this.#lookMs = options.silenceMs / LOOKS_UNTIL_SILENT;
   }
 
-  /** The port that it listens on, once started. */
+  /** The port on which the transport listens, once it is started. */
   get port(): number {
     return (this.#server!.address() as { port: number }).port;
   }
@@ -148,7 +150,7 @@ export class SocketPeerTransport implements PeerTransport {
     link.dialling = connection;
   }
 
-  /** The new connection works. */
+  /** Replaces the silent connection, if there is one, by a new one that works. */
   #replace(peer: NodeId, link: Link, connection: OutboundFrames): void {
     const silent = link.current;
     link.dialling = undefined;
@@ -180,7 +182,10 @@ export class SocketPeerTransport implements PeerTransport {
     if (link.current === undefined || link.current.isSilent) this.#redialLater(peer, link);
   }
 
-  /** Jittered, so that nodes that lost each other at once do not come back in step. */
+  /**
+   * Dials the peer again after a pause. It is jittered, so that nodes that lost each other at the same time do not come
+   * back in step.
+   */
   #redialLater(peer: NodeId, link: Link): void {
     if (link.redialTimer !== undefined || link.dialling !== undefined) return;
     link.redialTimer = setTimeout(
@@ -193,7 +198,10 @@ export class SocketPeerTransport implements PeerTransport {
     link.redialMs = Math.min(link.redialMs * 2, REDIAL_MS_MAX);
   }
 
-  /** Counts looks and not time: a node that was held up itself has not listened meanwhile. */
+  /**
+   * Looks at all connections. Silence is counted in looks and not in time: a node that was held up itself has not
+   * listened meanwhile.
+   */
   #look(): void {
     for (const bulk of this.#outboundBulk) bulk.look();
     for (const inbound of this.#inbound) inbound.look();
@@ -206,7 +214,7 @@ export class SocketPeerTransport implements PeerTransport {
           this.#logRarely('a peer is silent: it is dialled again', { peer, address: link.address });
         this.#redialLater(peer, link);
       } else if (link.dialling !== undefined || link.redialTimer !== undefined) {
-        // It has spoken again.
+        // The peer has spoken again.
         clearTimeout(link.redialTimer);
         link.redialTimer = undefined;
         const { dialling } = link;
@@ -233,7 +241,7 @@ export class SocketPeerTransport implements PeerTransport {
       server.once('error', reject);
       server.listen(port, host, () => {
         server.off('error', reject);
-        // One connection that cannot be accepted, for want of descriptors, must not end the process.
+        // A connection that cannot be accepted, for want of descriptors, must not end the process.
         server.on('error', (error: Error) =>
           this.#logRarely('the raft listener could not accept a connection', { reason: error.message }),
         );
@@ -254,7 +262,7 @@ export class SocketPeerTransport implements PeerTransport {
       },
       accept,
     );
-    // Before Node's own listener begins the handshake.
+    // This runs before Node's own listener begins the handshake.
     server.prependListener('connection', () => {
       const now = tls();
       if (now === used) return;
@@ -266,7 +274,7 @@ export class SocketPeerTransport implements PeerTransport {
   }
 
   #accept(socket: Socket, handler: PeerHandler): void {
-    // It cannot be asked for any more when the connection is over.
+    // The address cannot be read any more when the connection is over.
     const from = socket.remoteAddress;
     const inbound = new InboundPeer(socket, {
       handler,
@@ -281,14 +289,14 @@ export class SocketPeerTransport implements PeerTransport {
     const key = `${message} ${fields.peer ?? fields.from} ${fields.reason}`;
     const nowMs = performance.now();
     if (nowMs - (this.#loggedMs.get(key) ?? Number.NEGATIVE_INFINITY) < LOG_INTERVAL_MS) return;
-    // Strangers choose what they are refused for: the memory of it is bounded.
+    // Strangers choose the reasons for which they are refused, so the memory of these is bounded.
     if (this.#loggedMs.size >= 1000) this.#loggedMs.clear();
     this.#loggedMs.set(key, nowMs);
     this.#options.log('warn', message, fields);
   }
 }
 
-/** `host:port`, where an IPv6 address stands in brackets. */
+/** Splits `host:port`, in which an IPv6 address stands in brackets. Throws for anything else. */
 function parseAddress(address: string): { readonly host: string; readonly port: number } {
   const match = /^(?:\[(.+)\]|([^:]*)):(\d{1,5})$/.exec(address);
   if (match === null) throw new Error(`"${address}" is no address of a node: give host:port`);

@@ -1,14 +1,23 @@
 import type { WriteStages } from '../group/write-stages.js';
 
-/** The limits of one request. */
+/** The deadline of one request, and who hears that its write was applied. */
 export interface Call {
-  /** On `Clock.monotonicMs`. When it passes, the request ends with `timeout`, or `outcomeUnknown` for a write that may have happened (P1). */
+  /**
+   * The moment, on `Clock.monotonicMs`, at which the request ends with `timeout`, or with `outcomeUnknown` when it is
+   * a write that may have been applied (P1).
+   */
   readonly deadlineMs: number;
-  /** Called when the write was applied: the time on `Clock.monotonicMs`, and where to count how long its answer takes. */
+  /**
+   * Called when the write has been applied, with the time on `Clock.monotonicMs` and with the histograms in which the
+   * caller records how long the answer takes.
+   */
   applied?(atMs: number, stages: WriteStages): void;
 }
 
-/** What a response's header says (regatta.v1.ResponseHeader). */
+/**
+ * The header of a response (regatta.v1.ResponseHeader): which shard and replica answered, at which revision, and
+ * which leader it knows.
+ */
 export interface Header {
   readonly shardId: number;
   readonly replicaId: number;

@@ -4,92 +4,117 @@ import type { StoreDirectory } from '@coxswain/table';
 import type { WalDisk } from '@coxswain/wal';
 import type { DiskRoom } from '../disk/disk-room.js';
 
-/** A file of a few kilobytes that is replaced as a whole: node.json. */
+/** Small files of a few kilobytes, such as node.json, each of which is replaced as a whole. */
 export interface SmallFiles {
-  /** Undefined when there is no such file. What it gives is durable, also where a replacement was cut short by a kill. */
+  /**
+   * Reads a file; resolves to undefined when there is none. The content that it gives is durable, even when a kill
+   * cut a replacement short.
+   */
   read(name: string): Promise<Buffer | undefined>;
-  /** Written aside, synced, renamed, parent synced: durable when it resolves. */
+  /**
+   * Replaces a file: writes the content aside, syncs it, renames it, and syncs the directory. The content is durable
+   * when this resolves.
+   */
   replace(name: string, content: Buffer): Promise<void>;
-  /** The descriptors that this process has in use, and its soft limit; no limit where the system does not say. */
+  /**
+   * Gives the number of descriptors that this process has in use, and its soft limit, which is infinite where the
+   * system does not say.
+   */
   descriptors(): Promise<{ readonly inUse: number; readonly max: number }>;
 }
 
 /** The disks that hold a node's data. */
 export interface Disks {
-  /** Gives the room that is left on each of them; several parts of the data on one disk count as one. */
+  /** Gives the room that is left on each disk; parts of the data that share a disk appear once. */
   room(): Promise<readonly DiskRoom[]>;
-  /** Frees what `holdReserve` took, to open the data on a disk that is full (D6). */
+  /** Frees the room that `holdReserve` took, so that the data can be opened on a full disk (D6). */
   releaseReserve(): Promise<void>;
-  /** Keeps some room from everybody until a start needs it, but leaves `leftBytes`. Takes less where there is less. */
+  /**
+   * Takes some room on the disks, which nobody else can then use, for the next start; leaves at least `leftBytes`
+   * free, and takes less where there is less.
+   */
   holdReserve(leftBytes: number): Promise<void>;
 }
 
-/** One stream of bulk data to or from a peer, in order, with back-pressure. */
+/** The sending end of one stream of bulk data to a peer: ordered, with back-pressure. */
 export interface BulkSink {
-  /** Resolves when the stream takes more. Rejects when it broke. The chunk must not be written to any more. */
+  /**
+   * Sends a chunk. Resolves when the stream can take another one, and rejects when the stream broke. The caller must
+   * not change the chunk afterwards.
+   */
   write(chunk: Buffer): Promise<void>;
-  /** Ends the stream and waits for the receiver's verdict. */
+  /** Ends the stream, and resolves with the receiver's verdict. */
   finish(): Promise<{ accepted: boolean; reason: string }>;
+  /** Breaks the stream off; the receiver discards what it has. */
   abort(): void;
 }
+/** The receiving end of one stream of bulk data from a peer: yields the chunks that follow the header. */
 export interface BulkSource extends AsyncIterable<Buffer> {
-  /** The first message: says who sends what. */
+  /** The first message of the stream: says who sends what. */
   readonly header: Buffer;
 }
 
+/** Receives what peers send, and hears of the connections to them. */
 export interface PeerHandler {
-  /** A frame of the small lane. Frames of one connection arrive in order, whole, at most once. */
+  /** Receives one frame. The frames of a connection arrive whole, in order, and at most once. */
   onFrame(frame: Buffer): void;
-  /** The outgoing connection to `peer` is up, or was lost. */
+  /** Called when the outgoing connection to `peer` is up. */
   onConnected(peer: NodeId): void;
+  /** Called when the outgoing connection to `peer` was lost. */
   onDisconnected(peer: NodeId): void;
-  /** Resolves with the verdict that the sender's `finish` gets. */
+  /** Reads a stream, and resolves with the verdict that the sender gets from `finish`. */
   onBulk(source: BulkSource): Promise<{ accepted: boolean; reason: string }>;
 }
 
-/** Carries frames between nodes, whatever they hold. */
+/** Carries frames and bulk streams between nodes without looking into them. */
 export interface PeerTransport {
-  /** Listens, and from then on keeps a connection to each peer, redialling with backoff. */
+  /**
+   * Listens, and from then on keeps a connection to each peer, by id and `host:port`; redials a lost one with
+   * backoff.
+   */
   start(peers: ReadonlyMap<NodeId, string>, handler: PeerHandler): Promise<void>;
   /**
-   * False when the peer is not connected or its backlog is full: the frame is dropped, as Raft allows. A frame that was
-   * taken must not be written to any more: it may leave from where it is.
+   * Sends a frame. Returns false, and drops the frame as Raft allows, when the peer is not connected or its backlog
+   * is full. The caller must not change a frame that was taken: it may leave from where it lies in memory.
    */
   send(peer: NodeId, frame: Buffer): boolean;
+  /** Opens a stream of bulk data to a peer; `header` is its first message. */
   openBulk(peer: NodeId, header: Buffer): BulkSink;
+  /** Stops listening, and breaks off every connection and stream. */
   close(): Promise<void>;
 }
 
 /**
- * Carries the calls of wolf.raft to the other members of such a group: one request, and one answer or none
+ * Carries the calls of wolf.raft to the other members of its group: one request, and one answer or none
  * (docs/operations-protocols.md §1).
  */
 export interface WolfLink {
   /**
-   * Calls the method of that gRPC path at `host:port`, both messages as protobuf. Rejects when no answer has come within
-   * `timeoutMs`; whether the request arrived is not known then.
+   * Calls the gRPC method `path` at `address` (`host:port`); request and answer are protobuf. Rejects when no answer
+   * has come within `timeoutMs`; the request may have arrived all the same.
    */
   call(address: string, path: string, request: Buffer, timeoutMs: number): Promise<Buffer>;
   close(): void;
 }
 
+/** The severity of a log line. */
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
-/** Structured log lines. Fields never hold a key or a value of a table. */
+/** Writes a structured log line. Its fields never hold a key or a value of a table. */
 export type Log = (level: LogLevel, message: string, fields?: Record<string, unknown>) => void;
 
-/** All that a node touches of the world (ARCHITECTURE.md, "Determinism"). The simulator brings another one. */
+/** Everything outside of a node that it uses (ARCHITECTURE.md, "Determinism"). The simulator supplies its own. */
 export interface Environment {
   readonly clock: Clock;
   readonly random: Random;
   readonly transport: PeerTransport;
-  /** Used where `NodeOptions.wolf` is set. */
+  /** The calls to the other members of a wolf.raft group. Required when `NodeOptions.wolf` is set. */
   readonly wolfLink?: WolfLink;
   readonly walDisk: WalDisk;
   readonly stores: StoreDirectory;
   readonly files: SmallFiles;
   readonly disks: Disks;
   readonly log: Log;
-  /** A broken invariant, or a disk that cannot be trusted (D6): the process must end, loudly. */
+  /** Ends the process, loudly: an invariant is broken, or a disk cannot be trusted (D6). */
   readonly fatal: (error: unknown) => void;
 }

@@ -17,12 +17,15 @@ export enum Status {
 }
 
 /**
- * An error that a caller is meant to see: its status and text are part of the API (docs/protocol.md §2).
- * UNAVAILABLE is given only where nothing was or can have been done, because clients retry it.
+ * An error that a caller is meant to see: its status and text are part of the API (docs/protocol.md §2). The status
+ * is UNAVAILABLE only where nothing was or can have been done, because clients repeat such calls.
  */
 export class ApiError extends Error {
   override readonly name = 'ApiError';
-  /** The name under which the error is declared, or empty: what programs judge by. Texts may change, codes may not. */
+  /**
+   * The name under which the error is declared, or empty. Programs judge errors by it: a text may change, a code may
+   * not.
+   */
   readonly code: string;
   constructor(
     readonly status: Status,
@@ -33,20 +36,21 @@ export class ApiError extends Error {
     this.code = code;
   }
 
-  /** The one error after which a write may have happened (P1). */
+  /** Whether this is `outcomeUnknown`, the one error after which a write may have been applied (P1). */
   get isOutcomeUnknown(): boolean {
     return this.code === 'outcomeUnknown';
   }
 }
 
+/** The options of an ApiError: its cause, and its code. */
 export interface ApiErrorOptions extends ErrorOptions {
-  /** See `ApiError.code`. */
+  /** The name under which the error is declared; see `ApiError.code`. */
   readonly code?: string;
 }
 
 type Make = (...args: never[]) => ApiError;
 
-/** Gives each error of a package the name under which it is declared as its code. */
+/** Gives each declared error of a package its own name as its code. */
 export function declareErrors<Declarations extends Readonly<Record<string, Make>>>(
   declarations: Declarations,
 ): Declarations {
@@ -62,7 +66,7 @@ export function declareErrors<Declarations extends Readonly<Record<string, Make>
 
 const declare = (status: Status, message: string) => () => new ApiError(status, message);
 
-/** Every error of the API, once. The order in which requests are checked is docs/protocol.md §2's. */
+/** Every error of the API, declared once. Requests are checked in the order of docs/protocol.md §2. */
 export const errors = declareErrors({
   limitNegative: declare(Status.InvalidArgument, 'limit must be a positive number'),
   keysOnlyAndCountOnly: declare(
@@ -173,7 +177,10 @@ export const errors = declareErrors({
   ),
   notForFollower: (method: string) =>
     new ApiError(Status.Unimplemented, `method ${method} not implemented for follower`),
-  /** On a leader cluster; `notForThisRole` is on a follower cluster. Both texts are Regatta's. */
+  /**
+   * Refuses a method that a leader cluster does not have; `notForThisRole` is its counterpart on a follower cluster.
+   * Both texts are Regatta's.
+   */
   notForLeader: (method: string) => new ApiError(Status.Unimplemented, `method ${method} not implemented`),
   notForThisRole: (method: string) => new ApiError(Status.Unimplemented, `method ${method} not implemented`),
   tableToMaintainNotFound: declare(Status.NotFound, 'table not found'),
@@ -274,7 +281,7 @@ export const errors = declareErrors({
     Status.FailedPrecondition,
     'this node has no archive: set archive.target to where the archive is, and start it anew',
   ),
-  /** Passes on what the archive says to an operator: it names what to do. */
+  /** Passes on the archive's own text, which is written for an operator and names the remedy. */
   archiveFailed: (status: Status, detail: string) =>
     new ApiError(status, `the archive cannot give that, and nothing was changed: ${detail}`),
   archiveIncomplete: (detail: string) =>

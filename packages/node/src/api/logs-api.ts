@@ -1,68 +1,92 @@
 import type { CommandKind, Table } from '@coxswain/table';
 import type { Call, Header } from './call.js';
 
-/** A committed and applied entry of a table's log, its command as it was marshalled (R6). */
+/** A committed and applied entry of a table's log, with its command as it was marshalled (R6). */
 export interface LogEntry {
   readonly index: number;
-  /** Of the leader that appended it. */
+  /** The term of the leader that appended the entry. */
   readonly term: number;
-  /** The leader's stamp (A7); 0 for an internal entry. */
+  /** The time that the leader stamped on the entry (A7), in milliseconds since 1970; 0 for an internal entry. */
   readonly timeMs: number;
   readonly kind: CommandKind;
-  /** The bytes that the client's node marshalled, where `kind` is Command. */
+  /** The command as the client's node marshalled it, when `kind` is Command. */
   readonly command: Buffer;
 }
 
-/** The log of a table on this node, as those who follow it from outside may see it (R2, R6). It stays current. */
+/** The log of a table on this node, as readers outside of its group may see it (R2, R6). It is a live view. */
 export interface TableLog {
   readonly shardId: number;
-  /** For Txn outcomes (R3) and views. */
+  /** The table itself, for the outcomes of its Txns (R3) and for views. */
   readonly table: Table;
-  /** Nothing below it can be read: it was compacted, or belongs to another shard of the table's name (T1). */
+  /**
+   * The first index that can be read. Entries below it were compacted, or belong to another shard of the table's name
+   * (T1).
+   */
   readonly firstIndex: number;
-  /** The index before the shard's very first entry (T1), whether it is still there or not. */
+  /** The index before the shard's very first entry (T1), whether that entry is still in the log or not. */
   readonly baseIndex: number;
-  /** The entry that ended the shard's load: what came before is no part of the table's story. 0: it was not loaded (T2). */
+  /**
+   * The index of the entry that ended the shard's load (T2): entries up to it are no part of the table's log. 0 when
+   * the shard was not loaded.
+   */
   readonly loadedIndex: number;
   readonly appliedIndex: number;
-  /** What the entries above `index` take on disk, with those that are not applied yet. */
+  /** Gives the size on disk, in bytes, of the entries above `index`, including those that are not applied yet. */
   sizeBytesAbove(index: number): number;
-  /** False once the table was sealed or taken away here: later entries belong to another log. */
+  /**
+   * Whether the shard still serves the table here. False once it was sealed or taken away: later entries belong to
+   * another log.
+   */
   readonly isServing: boolean;
-  /** Entries from `from` on, at most `maxBytes` of commands but at least one. `from` is at least `firstIndex` and at most `appliedIndex`. */
+  /**
+   * Reads entries from `from` on: up to `maxBytes` of commands, but at least one entry. Throws RangeError unless
+   * `from` lies between `firstIndex` and `appliedIndex`.
+   */
   entries(from: number, maxBytes: number): LogEntry[];
   /**
-   * Keeps the shard, and so its log, on this node when another one has taken its name or the table was deleted (T2),
-   * until what it gives is called or the node stops.
+   * Keeps the shard, and so its log, on this node after another shard has taken its name or the table was deleted
+   * (T2). The function that it returns lets it go; the end of the process does too.
    */
   hold(): () => void;
-  /** Resolves when an entry above `index` is applied, when the log stops serving, after `waitMs`, or when aborted. */
+  /**
+   * Resolves when an entry above `index` is applied, when the log stops serving, after `waitMs` milliseconds, or when
+   * `signal` is aborted.
+   */
   appliedAbove(index: number, waitMs: number, signal: AbortSignal | undefined): Promise<void>;
 }
 
-/** A table whose group this node leads: it is this node that replicates it, or archives it. */
+/** A table whose group this node leads, so that this node replicates or archives it. */
 export interface LedTable {
   readonly name: string;
   readonly shardId: number;
-  /** The term that it leads in. A later one is another leadership. */
+  /** The term in which this node leads. A later term is another leadership. */
   readonly term: number;
-  /** Why its replication was stopped, until it is reset; undefined: it goes on. Durable. */
+  /** Why the table's replication was stopped; undefined while it goes on. A reset clears it. Durable. */
   readonly stopped: string | undefined;
-  /** It is to be fetched from the leader cluster anew. Durable. */
+  /** Whether the table is to be fetched from the leader cluster anew. Durable. */
   readonly isResetWanted: boolean;
 }
 
-/** The logs of tables, for replication, backups and the archive. */
+/** Opens the logs of tables for replication, backups and the archive. */
 export interface LogsApi {
-  /** Gives the table's log after a ReadIndex, when what was committed by then is applied (R2). Errors: tableNotFound, notReady, timeout, shuttingDown. */
+  /**
+   * Does a ReadIndex, waits until this node has applied what was committed by then, and gives the table's log (R2).
+   * Errors: tableNotFound, notReady, timeout, shuttingDown.
+   */
   open(table: string, call: Call): Promise<TableLog>;
-  /** Gives the table's log as this node has it, without a word to anyone; undefined: it is not here, or does not serve. */
+  /**
+   * Gives the table's log as it is on this node, without asking any other node; undefined when this node does not
+   * serve the table.
+   */
   local(table: string): TableLog | undefined;
   /**
-   * Resolves when the table, by whatever shard, has applied `revision` here. Errors: tableNotFound, timeout, shuttingDown,
-   * outcomeUnknown on a table that was promoted.
+   * Resolves when this node has applied `revision` of the table, whichever shard serves it by then. Errors:
+   * tableNotFound, timeout, shuttingDown; outcomeUnknown when the table was promoted meanwhile.
    */
   whenRevision(table: string, revision: number, call: Call): Promise<Header>;
-  /** Lists the tables that this node leads and, on a follower cluster, that follow the leader cluster's. Sorted by name. */
+  /**
+   * Lists the tables that this node leads, sorted by name. On a follower cluster it lists only those that follow the
+   * leader cluster's.
+   */
   led(): LedTable[];
 }

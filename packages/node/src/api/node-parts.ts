@@ -7,7 +7,10 @@ import type { MemberControl } from './member-control.js';
 import type { ReportsApi } from './reports-api.js';
 import type { TablesApi } from './tables-api.js';
 
-/** The objects that a node hands out. Whoever uses a node takes those that it needs: `Pick<NodeParts, 'kv' | 'cluster'>`. */
+/**
+ * The objects that a node hands out. A user of a node takes the ones that it needs: `Pick<NodeParts, 'kv' |
+ * 'cluster'>`.
+ */
 export interface NodeParts {
   readonly kv: KvApi;
   readonly tables: TablesApi;

@@ -1,85 +1,124 @@
 import type { NodeId } from '@coxswain/raft';
 
+/** The settings of a node. `defaultNodeOptions` has the defaults of all that are neither identity nor address. */
 export interface NodeOptions {
   readonly nodeId: NodeId;
   readonly nodeName: string;
-  /** Raft addresses, `host:port`, of every member including this one. */
+  /** The Raft address, `host:port`, of every member by node id, this node included. */
   readonly initialMembers: ReadonlyMap<NodeId, string>;
-  /** The other members learn it, for Cluster.MemberList. */
+  /** The URLs at which clients reach this node. The other members learn them, for Cluster.MemberList. */
   readonly clientUrls: readonly string[];
-  /** host:port of the REST listener, which the other members learn; empty: there is none. */
+  /** The `host:port` of this node's REST listener, which the other members learn; empty when there is none. */
   readonly restAddress: string;
   readonly version: string;
-  /** Raft's unit of time. Default 50. */
+  /** The length of a tick, Raft's unit of time, in milliseconds. Default 50. */
   readonly tickMs: number;
-  /** Default 1 tick. */
+  /** The interval between a leader's heartbeats, in ticks. Default 1. */
   readonly heartbeatTicks: number;
-  /** Default 20 ticks. */
+  /** The election timeout, in ticks. Default 20. */
   readonly electionTicks: number;
-  /** Applied entries between log compactions. Default 10000. */
+  /** The number of entries applied between two compactions of a log. Default 10,000. */
   readonly snapshotEntries: number;
-  /** Entries that stay in the log below the applied one when it is compacted, for followers that lag. Default 5000. */
+  /** The number of applied entries that a compaction leaves in the log, for followers that lag. Default 5,000. */
   readonly compactionOverheadEntries: number;
-  /** How long superseded versions stay readable, by entry time. Default 300000. */
+  /** How long superseded versions stay readable, in milliseconds of entry time. Default 300,000. */
   readonly historyRetentionMs: number;
+  /** The size of a segment of the write-ahead log, in bytes. Default 16 MiB. */
   readonly walSegmentSizeBytes: number;
+  /** The limit of the memory, in bytes, for recent entries of the write-ahead log. Default 32 MiB. */
   readonly walEntryCacheBytesMax: number;
-  /** What a table may keep in memory of what was written: half of it is flushed while the other half is filled. */
+  /**
+   * The limit of a table's writes that are in memory alone, in bytes: one half is flushed while the other is filled.
+   * Default 16 MiB.
+   */
   readonly storeWriteBufferBytes: number;
-  /** What all tables may keep in memory of what was written: past it the table that keeps most is flushed. */
+  /**
+   * The limit of such writes of all tables together, in bytes: beyond it the table that holds most is flushed.
+   * Default 128 MiB.
+   */
   readonly writeMemoryBytes: number;
-  /** Effects of one entry in one store batch, at most (A4). The simulator brings small ones. Default: the table's. */
+  /**
+   * The limit of one entry's effects in one store batch, in bytes and in operations (A4). The simulator sets small
+   * limits. Default: the table's own.
+   */
   readonly entryEffects?: { readonly sizeBytesMax: number; readonly operationsMax: number } | undefined;
-  /** Keys of which a table knows the number without a look at each. The simulator brings few. Default: the table's. */
+  /**
+   * The number of keys in a block whose keys a table counts without looking at each. The simulator sets a small
+   * number. Default: the table's own.
+   */
   readonly keyBlockKeys?: number | undefined;
-  /** Block caches: the first table gets all of it, and each later one a smaller part. Default 16 MiB. */
+  /**
+   * The memory for blocks that a store has read, in bytes: all of it for the first table that is opened, and in
+   * addition a smaller part for each later one. Default 16 MiB.
+   */
   readonly storeCacheBytes: number;
-  /** What the pages of all tables may take in memory, from which ranges are answered; 0: there are none. */
+  /**
+   * The limit of the memory, in bytes, for pages of all tables, from which ranges are answered; 0 for no pages.
+   * Default 32 MiB.
+   */
   readonly pageCacheBytes: number;
-  /** Proposals of this node that are not answered yet. Above: UNAVAILABLE, not a queue without end. */
+  /**
+   * The limit of this node's proposals that are not answered yet. Beyond it a proposal gets UNAVAILABLE (`tooBusy`)
+   * instead of a place in an endless queue. Default 16,384.
+   */
   readonly proposalsPendingMax: number;
+  /** The limit of the bytes of such proposals. One proposal is always taken, however large. Default 64 MiB. */
   readonly proposalsPendingBytesMax: number;
-  /** Linearizable reads that wait. */
+  /**
+   * The limit of the linearizable reads of one group that wait on this node. Beyond it a read gets `tooBusy`. Default
+   * 65,536.
+   */
   readonly readsPendingMax: number;
+  /** The limit of the cluster's tables. Beyond it a creation gets `tooManyTables`. Default 10,000. */
   readonly tablesMax: number;
-  /** Tables that exist from the start; made by the first leader of the meta group. */
+  /** The tables that exist from the start. The first leader of the meta group makes them. */
   readonly initialTables: readonly string[];
-  /** What the process was started as. A follower cluster that was promoted stays a leader cluster (R5). */
+  /** The role that the process was started in. A follower cluster that was promoted stays a leader cluster (R5). */
   readonly role: 'leader' | 'follower';
-  /** How long a follower cluster keeps the data of a table that its leader cluster has no more (R4). */
+  /**
+   * How long a follower cluster keeps the data of a table that its leader cluster no longer has, in milliseconds
+   * (R4). Default 24 h.
+   */
   readonly quarantineMs: number;
-  /** A group's log is compacted when it takes more than this, whatever its entries. */
+  /**
+   * The size of a group's log, in bytes, beyond which it is compacted however few entries it has. Default 256 MiB.
+   */
   readonly logBytesMax: number;
-  /** Undefined: the node is no member of a wolf.raft group. */
+  /** This node's membership in a wolf.raft group; undefined when it is in none. */
   readonly wolf?: WolfOptions | undefined;
-  /** Undefined: logs are kept for nobody. The same on every member. */
+  /** How long logs are kept for the archive, the same on every member; undefined when there is no archive. */
   readonly archive?: ArchiveOptions | undefined;
 }
 
-/** A table whose Raft group speaks wolf.raft instead of frames (docs/operations-protocols.md §1). Ids are wolf.raft's, from 0. */
+/**
+ * The table whose Raft group speaks wolf.raft instead of frames (docs/operations-protocols.md §1), and the members of
+ * that group. Ids are those of wolf.raft, which begin at 0.
+ */
 export interface WolfOptions {
+  /** The name of the table. */
   readonly table: string;
-  /** The member that this node is. */
+  /** The wolf.raft id of this node. */
   readonly id: number;
-  /** `host:port` of every member, this one included. */
+  /** The `host:port` of every member by wolf.raft id, this node included. */
   readonly members: ReadonlyMap<number, string>;
 }
 
 /** How long logs are kept for the archive. */
 export interface ArchiveOptions {
   /**
-   * What may wait in the logs of all tables together to be archived. The log takes up to twice as much on disk, and 20
-   * bytes of memory for each entry.
+   * Configured limit (archive.max-backlog), in bytes, of the entries in all logs of this node that wait to be
+   * archived. The log takes up to twice as much on disk, and 20 bytes of memory for each entry.
    */
   readonly backlogBytesMax: number;
   /**
-   * When more waits: `gap`, the oldest entries go, of the tables of which most waits, but for what logs keep anyway;
-   * `stop-writes`, writes are refused until less does. It is looked at twice a second, so that a little more may wait.
+   * The response to a backlog beyond the limit. `gap` removes the oldest entries of the tables with the largest
+   * backlogs, except for entries that logs keep anyway; `stop-writes` refuses writes until the backlog is smaller.
+   * The backlog is measured twice a second, so it may exceed the limit a little.
    */
   readonly onLimit: 'gap' | 'stop-writes';
 }
 
-/** The defaults of everything that is not identity or address. */
+/** The defaults of all options that are neither identity nor address. */
 export const defaultNodeOptions = {
   restAddress: '',
   tickMs: 50,

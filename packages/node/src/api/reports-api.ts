@@ -4,6 +4,7 @@ import type { DiskShortage } from '../disk/disk-room.js';
 import type { WriteStages } from '../group/write-stages.js';
 import type { ClusterRole } from './cluster-api.js';
 
+/** The state of this node's replica of a table, as reports show it. */
 export interface TableStatus {
   readonly name: string;
   readonly shardId: number;
@@ -16,63 +17,80 @@ export interface TableStatus {
   readonly commitIndex: number;
   readonly appliedIndex: number;
   readonly revision: number;
-  /** Of a replica of a leader cluster's table: the leader cluster's last index that it has applied; else undefined. */
+  /**
+   * The last index of the leader cluster that the replica has applied; undefined when the table does not follow a
+   * leader cluster's.
+   */
   readonly leaderIndex: number | undefined;
-  /** Hex. Equal on replicas with equal `appliedIndex` (A6); empty where it is not known for a moment. */
+  /**
+   * The hash of the table's content, in hex (A6): equal on replicas with equal `appliedIndex`; empty while it is not
+   * known for a moment.
+   */
   readonly contentHash: string;
-  /** Why this replica does not serve, or undefined. */
+  /** Why this replica does not serve; undefined while it does. */
   readonly error: string | undefined;
-  /** Why this node knows no leader of the group, or undefined while it knows one. */
+  /** Why this node knows no leader of the group; undefined while it knows one. */
   readonly leaderless: string | undefined;
 }
 
+/** A member of the cluster, and how to reach it. */
 export interface MemberInfo {
   readonly id: NodeId;
   readonly name: string;
   readonly raftAddress: string;
   readonly clientUrls: readonly string[];
-  /** host:port of its REST listener. Absent: it has not said, or it is of an earlier release. */
+  /**
+   * The `host:port` of the member's REST listener. Absent or empty when the member has none, has not written it, or
+   * runs an earlier release.
+   */
   readonly restAddress?: string;
-  /** Its limit of descriptors, while it has too few left for another table. */
+  /** The member's limit of descriptors, while too few are left for another table; absent otherwise. */
   readonly descriptorsShortOf?: number;
 }
 
-/** A table that was taken out of service because the leader cluster had it no more (R4). */
+/** A table that was taken out of service because the leader cluster no longer has it (R4). */
 export interface QuarantinedTable {
-  /** What it was called. It is read as `readableAs` until `untilMs`, milliseconds since 1970. */
+  /**
+   * The name of the table while it was in service. Until `untilMs`, in milliseconds since 1970, it can be read as
+   * `readableAs`.
+   */
   readonly name: string;
   readonly shardId: number;
   readonly readableAs: string;
   readonly untilMs: number;
 }
 
+/** The state of a node, its cluster and its replicas, as reports show it. */
 export interface NodeStatus {
   readonly nodeId: NodeId;
-  /** Undefined until the node knows its cluster's first entry. */
+  /** The role of the node's cluster; undefined until the node knows its cluster's first entry. */
   readonly role: ClusterRole | undefined;
-  /** Hex; undefined until the cluster has formed (T4). */
+  /** The id of the node's cluster, in hex; undefined until the cluster has formed (T4). */
   readonly clusterId: string | undefined;
+  /** The incarnation id of the node's data directory, 16 hex digits (T4). */
   readonly incarnation: string;
   readonly members: readonly MemberInfo[];
   readonly tables: readonly TableStatus[];
-  /** Sorted by shard. */
+  /** The tables in quarantine, sorted by shard. */
   readonly quarantined: readonly QuarantinedTable[];
-  /** The meta group, in the form of a table. */
+  /** The node's replica of the meta group, described like a table; undefined until the cluster has formed. */
   readonly meta: TableStatus | undefined;
+  /** Whether writes are refused because a disk is full, or nearly (D6). */
   readonly isDiskFull: boolean;
-  /** The disk that lacks room, when one does. */
+  /** The disk that lacks room; undefined when none does, or when it is not known yet. */
   readonly diskShortage: DiskShortage | undefined;
-  /** `silentMs`: since when nothing came from it. */
+  /** The other members. `silentMs` is the time since the last message from the member, in milliseconds. */
   readonly peers: readonly { id: NodeId; isConnected: boolean; silentMs: number }[];
 }
 
+/** Whether a node is ready to serve, and the conditions that decide it. */
 export interface Readiness {
   readonly isReady: boolean;
-  /** In the form `name=bool`, true is bad: hasNoLeader, isDiskFull, … */
+  /** The conditions by name, such as hasNoLeader or isDiskFull. The node is ready when all of them are false. */
   readonly conditions: Readonly<Record<string, boolean>>;
 }
 
-/** Counters and gauges for /metrics, read when scraped. */
+/** The counters and gauges for /metrics, read at each scrape. */
 export interface NodeMetrics {
   readonly proposals: {
     appended: number;
@@ -91,18 +109,21 @@ export interface NodeMetrics {
   readonly snapshotsReceived: number;
   readonly peerBytesSent: number;
   readonly peerBytesReceived: number;
-  /** This node's wall clock beside those of the members (A7). */
+  /** This node's wall clock compared with the clocks of the members (A7). */
   readonly clock: {
-    /** How far it is ahead now; negative: it lags. 0 where it is compared with nothing. */
+    /**
+     * How far this node's clock is ahead now, in seconds; negative when it lags, 0 when there is nothing to compare
+     * it with.
+     */
     readonly aheadSeconds: number;
-    /** How often it was so far ahead that it was not believed. */
+    /** How often this node's clock was so far ahead that it was not believed. */
     readonly jumps: number;
-    /** The furthest that it was ahead in the last of those; 0: there was none. */
+    /** How far this node's clock was ahead at most in the last such jump, in seconds; 0 when there was none. */
     readonly lastJumpSeconds: number;
   };
 }
 
-/** How a node is. */
+/** Reports the state of a node. */
 export interface ReportsApi {
   status(): NodeStatus;
   readiness(): Readiness;

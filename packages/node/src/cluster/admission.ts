@@ -10,32 +10,32 @@ import { DataDirectoryError, type Identity } from './identity.js';
 import type { Peers } from './peers.js';
 
 const FILE_NAME = 'peers.json';
-/** Positions that moved are stored this often at most: each costs a small file and two syncs. */
+/** The shortest interval between two stores of positions that moved: each costs a small file and two syncs. */
 const STORE_INTERVAL_MS = 1000;
 
 interface Start {
   readonly number: number;
   readonly boot: string;
-  /** The furthest durable position of its log that it showed in that start. */
+  /** The furthest durable position of its log that the member showed in that start. */
   position: number;
 }
 
-/** The start of a member that this node keeps. */
+/** What this node keeps about the starts of a member. */
 interface Known {
-  /** The newest of its starts that took part, as far as is known here. */
+  /** The newest of the member's starts that took part, as far as is known here. */
   tookPart: Start | undefined;
-  /** A start that introduced itself since, and of which nothing was counted here. */
+  /** A later start that introduced itself, and of which nothing was counted here. */
   introduced: Start | undefined;
 }
 
 /**
  * Lets a data directory take part only if it holds everything that its members have seen of it (T4). Each start of a
- * node has a number and a boot, and its members keep both, with how far the node's log was durable. A node that starts
- * introduces itself: each member answers with what it knows, and the node compares that with the starts that its
- * directory holds. What it lacks, it lost: the directory was rolled back, and the node ends. It does nothing but
- * introduce itself until a quorum keeps its new start durably. A copy that was refused leaves nothing that would shut the
- * newest directory out: a start that never took part is replaced, with the consent of every member. DESIGN.md, "A disk
- * that was rolled back" says what that proves and what it cannot.
+ * node has a number and a boot, and its members keep both, with the position up to which the node's log was durable. A
+ * node that starts introduces itself. Each member answers with what it knows, and the node compares that with the
+ * starts that its directory holds. If anything is missing, the directory was rolled back, and the node ends. Until a
+ * quorum keeps its new start durably, a node does nothing but introduce itself. A copy that was refused leaves nothing
+ * that would shut the newest directory out: a start that never took part is replaced, with the consent of every member.
+ * DESIGN.md, "A disk that was rolled back" says what that proves and what it cannot.
  */
 export class Admission {
   readonly #identity: Identity;
@@ -48,16 +48,19 @@ export class Admission {
   readonly #onRefused: (error: DataDirectoryError) => void;
   readonly #run: (work: Promise<unknown>) => void;
   readonly #known: Map<NodeId, Known>;
-  /** The members that keep this start durably, by their last answer. */
+  /** The members that keep this start durably, by their last answers. */
   readonly #admittedBy = new Set<NodeId>();
   readonly #changes: Waiters;
   readonly #startedMs: number;
-  /** Boots that took part, which is not stored yet. */
+  /** The boots that took part although that is not stored yet. */
   readonly #unstored = new Set<string>();
-  /** What peers claim is logged once for each. */
+  /** The claims of peers that were logged: each is logged once. */
   readonly #warned = new Set<string>();
   #isAdmitted = false;
-  /** A member kept a start that this directory does not hold and that never took part: a quorum is not enough. */
+  /**
+   * Whether a member kept a start that this directory does not hold and that never took part. Then a quorum is not
+   * enough.
+   */
   #needsAll = false;
   #isDirty = false;
   #storedMs = 0;
@@ -70,7 +73,7 @@ export class Admission {
     clock: Clock;
     log: Log;
     records: readonly StartRecord[];
-    /** How long a quorum waits for what the other members say. */
+    /** How long a quorum waits for the answers of the other members, in milliseconds. */
     patienceMs: number;
     onAdmitted: () => void;
     onRefused: (error: DataDirectoryError) => void;
@@ -91,11 +94,14 @@ export class Admission {
     for (const { member, number, boot, position, tookPart } of options.records) {
       this.#knownOf(member)[tookPart ? 'tookPart' : 'introduced'] = { number, boot, position };
     }
-    // Nobody else can know anything of the only member.
+    // Nobody else can know anything about the only member.
     this.#isAdmitted = [...options.peers.ids].length === 0;
   }
 
-  /** Reads what this node keeps of the others' starts. Throws DataDirectoryError when it is damaged. */
+  /**
+   * Reads what this node keeps about the starts of the other members. Throws DataDirectoryError when the file is
+   * damaged.
+   */
   static async read(files: SmallFiles): Promise<StartRecord[]> {
     const content = await files.read(FILE_NAME);
     if (content === undefined) return [];
@@ -110,18 +116,21 @@ export class Admission {
     );
   }
 
-  /** This node may vote, acknowledge and serve. */
+  /** Whether this node may vote, acknowledge and serve. */
   get isAdmitted(): boolean {
     return this.#isAdmitted;
   }
 
-  /** Resolves when this node may serve. Throws `noLeader` and `notReady` when that is not before the deadline. */
+  /** Resolves when this node may serve. Throws `noLeader` or `notReady` when it may not by the deadline. */
   async admitted(deadlineMs: number): Promise<void> {
     const waitMs = deadlineMs - this.#clock.monotonicMs();
     if (!(await this.#changes.until(() => this.#isAdmitted, waitMs))) throw this.#notAdmitted();
   }
 
-  /** A node that reaches no quorum is in no cluster that could have a leader, as far as it knows. */
+  /**
+   * Makes the error of a node that may not serve. As far as a node that reaches no quorum knows, its cluster cannot
+   * have a leader.
+   */
   #notAdmitted(): ApiError {
     const peers = [...this.#peers.ids];
     const members = peers.length + 1;
@@ -131,8 +140,8 @@ export class Admission {
   }
 
   /**
-   * Whether a frame comes from the start of its sender that takes part, as this node keeps durably; then its position is
-   * noted. The first frame of a start that says so is not counted yet: it is stored first.
+   * Whether a frame comes from the start of its sender that takes part, as this node keeps it durably; then notes the
+   * frame's position. The first frame of a start that says that it takes part does not count yet: that is stored first.
    */
   observe({ from, boot, position, isAdmitted }: FrameHeader): boolean {
     const known = this.#known.get(from);
@@ -152,22 +161,23 @@ export class Admission {
     return false;
   }
 
-  /** Why a sender's boot is not the one that this node keeps of it, or undefined. */
+  /** Says why a sender's boot is not the one that this node keeps of it; undefined when it is. */
   checkBoot(from: NodeId, boot: string): string | undefined {
     const isKept = this.#known.get(from)?.tookPart?.boot === boot && !this.#unstored.has(boot);
     return isKept ? undefined : 'this start of it has not introduced itself';
   }
 
   /**
-   * Also a member that kept this start is asked anew, until it answers: it may have started since from a directory that
-   * does not hold this start, and counts nothing of it until then. Its answer holds what it knows of the others, too.
+   * Called when the connection to `peer` is up: asks it anew until it answers, even if it kept this start. It may have
+   * started since from a directory that does not hold this start, and counts nothing of this node until it answers. Its
+   * answer also holds what it knows about the others.
    */
   connected(peer: NodeId): void {
     this.#admittedBy.delete(peer);
     if (this.#identity.clusterId !== undefined) this.#introduce(peer, undefined);
   }
 
-  /** Called at every tick: asks those that have not answered, and stores positions that moved. */
+  /** Called at every tick: asks the members that have not answered, and stores positions that moved. */
   tick(): void {
     if (this.#identity.clusterId === undefined) return;
     if (!this.#isAdmitted) {
@@ -180,7 +190,9 @@ export class Admission {
     this.#run(this.#store());
   }
 
-  /** Called a few times a second: a member that was out of reach keeps this start too, as soon as it can be asked. */
+  /**
+   * Called a few times a second: lets a member that was out of reach keep this start too, as soon as it can be asked.
+   */
   housekeep(): void {
     if (!this.#isAdmitted || this.#identity.clusterId === undefined) return;
     for (const id of this.#peers.ids) {
@@ -188,7 +200,10 @@ export class Admission {
     }
   }
 
-  /** A member introduces itself: its start is kept once it has compared its directory with this node's record of it. */
+  /**
+   * Called when a member introduces itself: keeps its start once the member has compared its directory with this node's
+   * record of it.
+   */
   onIntroduce({ from, boot, position }: FrameHeader, { number, judged }: Introduce): void {
     const known = this.#knownOf(from);
     const { tookPart, introduced } = known;
@@ -211,7 +226,7 @@ export class Admission {
     this.#run(this.#answer(from));
   }
 
-  /** What a member knows of this node's starts, and of the others'. */
+  /** Called with what a member knows about the starts of this node and of the others. */
   onRecords(from: NodeId, records: readonly StartRecord[]): void {
     const { nodeId } = this.#identity;
     for (const record of records) if (record.member !== nodeId && record.tookPart) this.#merge(record);
@@ -242,7 +257,7 @@ export class Admission {
     this.#admitIfPossible();
   }
 
-  /** Another member took part in starts that this node has not seen. */
+  /** Takes in a start in which another member took part and which this node may not have seen. */
   #merge({ member, number, boot, position }: StartRecord): void {
     const known = this.#knownOf(member);
     const { tookPart, introduced } = known;
@@ -257,7 +272,7 @@ export class Admission {
     if (!isNews) return;
     known.tookPart = { number, boot, position };
     if (tookPart?.boot !== boot) this.#unstored.add(boot);
-    // One that is no newer than a start that took part never can.
+    // A start that is no newer than one that took part can never take part.
     if (introduced !== undefined && introduced.number <= number) known.introduced = undefined;
     this.#isDirty = true;
   }
@@ -277,7 +292,7 @@ export class Admission {
     if (this.#isAdmitted) return;
     const members = [...this.#peers.ids].length + 1;
     const holders = this.#admittedBy.size + 1;
-    // One that a quorum does without may know what the quorum does not: it is waited for, but not for long.
+    // A member beyond the quorum may know what the quorum does not, so it is waited for, but not for long.
     const isPatienceOver = this.#clock.monotonicMs() - this.#startedMs >= this.#patienceMs;
     const isQuorumEnough = isPatienceOver && !this.#needsAll;
     if (holders < members && !(isQuorumEnough && holders > members / 2)) return;
@@ -291,7 +306,10 @@ export class Admission {
     this.#peers.flush();
   }
 
-  /** T4: an answer leaves when its content is durable, so that a crash forgets nothing that somebody relies on. */
+  /**
+   * Answers a member once the content of the answer is durable, so that a crash forgets nothing on which somebody
+   * relies (T4).
+   */
   async #answer(to: NodeId): Promise<void> {
     if (this.#isDirty && !(await this.#store())) return;
     if (!(await this.#stored)) return;
@@ -299,7 +317,7 @@ export class Admission {
     this.#peers.flush();
   }
 
-  /** Of each member the start that took part, then the one that introduced itself since. */
+  /** Gives, for each member, the start that took part and then the one that introduced itself since. */
   #records(): StartRecord[] {
     return [...this.#known].flatMap(([member, { tookPart, introduced }]) => [
       ...(tookPart === undefined ? [] : [{ member, ...tookPart, tookPart: true }]),
@@ -316,7 +334,10 @@ export class Admission {
     return known;
   }
 
-  /** Confirms what it stores, whoever asked for it. False when there is no room (D6): whoever asked asks again. */
+  /**
+   * Stores the starts, and confirms all that it stores, whoever asked for it. Resolves to false when there is no room
+   * (D6); then the member asks again.
+   */
   #store(): Promise<boolean> {
     this.#isDirty = false;
     const confirmed = [...this.#unstored];

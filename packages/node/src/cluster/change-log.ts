@@ -1,45 +1,48 @@
 import type { NodeId } from '@coxswain/raft';
 import type { Log } from '../api/environment.js';
 
-/** Changes of one kind that a look finds get a line each up to this number; more share one line with their count. */
+/** The number of changes of one kind up to which each gets a log line; more of them share one line with their count. */
 const LINES_PER_LOOK_MAX = 5;
-/** A slow sync is logged at most once in this time; the line counts the ones since the last. */
+/** The shortest interval between two log lines about slow syncs; a line counts the slow syncs since the last one. */
 const SLOW_LINE_INTERVAL_MS = 10_000;
-/** A sync of the write-ahead log that takes this long or longer is logged. */
+/** The duration from which on a sync of the write-ahead log is logged. */
 const SLOW_SYNC_MS = 1_000;
 
-/** The state of this node's surroundings, as it sees them now. */
+/** The state of this node's surroundings, as the node sees them now. */
 export interface Surroundings {
-  /** Each other member, and whether it is heard. */
+  /** Whether each other member is heard, by node id. */
   readonly peers: ReadonlyMap<NodeId, boolean>;
-  /** By name; undefined: the registry of tables is not known yet. */
+  /** The tables by name; undefined while this node has not read the registry. */
   readonly tables: ReadonlyMap<string, WatchedTable> | undefined;
 }
 
 /** The part of a table's replica whose changes are logged. */
 export interface WatchedTable {
-  /** Its shard. */
+  /** The id of the table's shard. */
   readonly group: number;
-  /** The leader by the number that operators know it by; undefined: nobody. */
+  /** The table's leader, by the number that operators know; undefined when there is none. */
   readonly leaderNumber: number | undefined;
   readonly raft: { readonly term: number };
 }
 
-/** What a look has seen. */
+/** A table as the last look saw it. */
 interface SeenTable {
   readonly shardId: number;
   readonly leader: number | undefined;
 }
 
 /**
- * Says in the log what changes around this node: peers, the quorum, tables and their leaders. It compares what it
- * sees at steady intervals, so the log stays bounded however often something flaps in between, and a thousand
- * tables that lose their leader at once make one line with a count. Table names are logged, keys and values are not.
+ * Logs what changes around this node: peers, the quorum, tables and their leaders. It compares what it sees at steady
+ * intervals, so the log stays bounded however often something changes in between, and a thousand tables that lose their
+ * leader at once make one line with a count. It logs the names of tables, but no keys and values.
  */
 export class ChangeLog {
   readonly #log: Log;
   readonly #peers = new Map<NodeId, boolean>();
-  /** Undefined until tables are looked at. Changed in place: of a thousand tables hardly one is another than half a second ago. */
+  /**
+   * The tables of the last look; undefined until tables are looked at. Changed in place, since hardly one of a thousand
+   * tables changes within half a second.
+   */
   #tables: Map<string, SeenTable> | undefined;
   #hasQuorum: boolean | undefined;
   #slowSyncs = 0;
@@ -50,7 +53,7 @@ export class ChangeLog {
     this.#log = log;
   }
 
-  /** Logs the differences from the last look. Tables that the first look finds were not made just now. */
+  /** Logs the differences from the last look. Tables that the first look finds are not logged as made. */
   look({ peers, tables }: Surroundings): void {
     this.#lookAtPeers(peers);
     if (tables === undefined) return;
@@ -59,7 +62,7 @@ export class ChangeLog {
     this.#lookAtTables(this.#tables, tables, isFirst);
   }
 
-  /** Called with the duration of each sync of the write-ahead log. */
+  /** Called after each sync of the write-ahead log, with its duration in milliseconds. */
   synced(durationMs: number, nowMs: number): void {
     if (durationMs < SLOW_SYNC_MS) return;
     this.#slowSyncs++;
@@ -78,7 +81,7 @@ export class ChangeLog {
     let reached = 1;
     for (const [peer, isUp] of peers) {
       if (isUp) reached++;
-      // A peer that has not been up yet is not down: the transport says why it cannot be reached.
+      // A peer that has not been up yet is not down: the transport logs why it cannot be reached.
       if (isUp !== (this.#peers.get(peer) ?? false)) {
         if (isUp) this.#log('info', 'a peer is up', { peer });
         else this.#log('warn', 'a peer is down: it is not heard any more', { peer });
@@ -121,7 +124,7 @@ export class ChangeLog {
       else gained.push({ table, leader, term: raft.term, ...(was !== undefined && { was }) });
     }
     const deleted: Change[] = [];
-    // By now all that are there are in it.
+    // Every table that exists is in `seen` by now.
     if (seen.size > now.size) {
       for (const [table, { shardId }] of seen) {
         if (now.has(table)) continue;

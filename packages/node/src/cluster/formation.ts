@@ -14,15 +14,15 @@ import {
 import type { Peers } from './peers.js';
 
 /**
- * How a cluster comes to be (T4). Every node makes an incarnation id and greets the others. When the member
- * with the lowest id has heard from every initial member that it is empty, it writes the genesis to its own
- * disk and announces it; the others join it when it names their incarnation. Only one member decides, so two
- * clusters cannot form from the same nodes; it decides durably before it announces, so a crash changes nothing.
+ * Forms a cluster (T4). Every node makes an incarnation id and greets the others. When the member with the lowest id
+ * has heard from every initial member that it is empty, it writes the genesis to its own disk and announces it; the
+ * others join if it names their incarnation. Only one member decides, so two clusters cannot form from the same nodes;
+ * it decides durably before it announces, so a crash changes nothing.
  *
- * Anyone who reaches the raft port may claim to be a member. So a greeting is a question with a nonce, sent over
- * the connection that this node dialled to the member's configured address, and only an answer that echoes the
- * nonce counts: whoever answers listens at that address. A question by itself makes this node do no more than
- * answer it, over a connection to the configured address again.
+ * Anyone who reaches the raft port may claim to be a member. So a greeting is a question with a nonce, sent over the
+ * connection that this node dialled to the member's configured address, and only an answer that echoes the nonce
+ * counts: its sender listens at that address. A question by itself makes this node do no more than answer it, again
+ * over a connection to the configured address.
  */
 export class Formation {
   readonly #identity: Identity;
@@ -31,13 +31,13 @@ export class Formation {
   readonly #log: Log;
   readonly #onJoined: () => void;
   readonly #onRefused: (error: DataDirectoryError) => void;
-  /** What each member must echo, 16 hex digits. */
+  /** The nonce that each member must echo, 16 hex digits. */
   readonly #nonces = new Map<NodeId, string>();
-  /** The empty members that have answered, by incarnation. */
+  /** The incarnations of the empty members that have answered. */
   readonly #empty = new Map<NodeId, string>();
-  /** Refusals are logged once each, since they repeat with every greeting. */
+  /** The refusals that were logged: each is logged once, since it repeats with every greeting. */
   readonly #refused = new Set<string>();
-  /** The lists of initial members that others were started with, which greet many times a second. */
+  /** The differing lists of initial members of other nodes, which greet many times a second: each is logged once. */
   readonly #otherLists = new Map<NodeId, string>();
   #isJoining = false;
 
@@ -59,13 +59,14 @@ export class Formation {
     this.#onRefused = options.onRefused;
   }
 
-  /** Until the cluster has formed: asks every member, since the first question may be lost. */
+  /** Called at every tick: asks every member until the cluster has formed, since a question may be lost. */
   tick(): void {
     if (this.#identity.phase !== 'new') return;
     for (const id of this.#peers.ids) this.#greet(id, { nonce: this.#nonces.get(id)!, echo: '' });
     this.#formIfComplete();
   }
 
+  /** Called with a greeting: answers a question, and takes in an answer. */
   onHello(header: FrameHeader, hello: Hello): void {
     const { from } = header;
     if (hello.nonce !== '') {
@@ -111,6 +112,7 @@ export class Formation {
     this.#log('warn', 'refused a greeting', { peer, reason });
   }
 
+  /** Forgets the answer of a member whose connection was lost. */
   peerLost(id: NodeId): void {
     this.#empty.delete(id);
   }

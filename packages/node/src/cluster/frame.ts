@@ -3,47 +3,59 @@ import type { CommandKind } from '@coxswain/table';
 import type { GroupId } from '@coxswain/wal';
 
 /**
- * The unit that nodes exchange: everything that one turn of one node has to say to one peer, for all groups
- * (ARCHITECTURE.md, "Turns"). A fixed header that proves who speaks (T4), then messages until the end.
+ * The version of frames. A frame is the unit that nodes exchange: everything that one turn of one node has to say to
+ * one peer, for all groups (ARCHITECTURE.md, "Turns"). It is a fixed header that proves who speaks (T4), followed by
+ * messages until its end.
  *
- * Integers that may exceed 32 bits (terms, indices, group ids) are written as IEEE doubles: exact up to
- * 2^53, and the cheapest 8-byte number that JavaScript can read.
+ * Integers that may exceed 32 bits (terms, indices, group ids) are written as IEEE doubles: exact up to 2^53, and the
+ * cheapest 8-byte number that JavaScript can read.
  */
 const FRAME_VERSION = 4;
 const HEADER_BYTES = 62;
 
-/** Frames pass this only when a single message does (P4: an entry may be as large as a request). */
+/**
+ * The soft limit of a frame's size, in bytes: a frame exceeds it by no more than its last message (P4: an entry may be
+ * as large as a request).
+ */
 export const FRAME_BYTES_SOFT_MAX = 1024 * 1024;
 
+/** The header of a frame: identifies the sender (T4), and carries what every frame has to report. */
 export interface FrameHeader {
-  /** 32 hex digits; zeros for a node whose cluster has not formed. */
+  /** The sender's cluster id, 32 hex digits; `NO_CLUSTER` while its cluster has not formed. */
   readonly clusterId: string;
   readonly from: NodeId;
-  /** 16 hex digits. */
+  /** The incarnation of the sender's data directory, 16 hex digits. */
   readonly incarnation: string;
-  /** 16 hex digits: which boot of the sender speaks. */
+  /** The boot of the sender that speaks, 16 hex digits. */
   readonly boot: string;
-  /** The sender's applied index in the meta group: a deleted shard is dropped once every member has passed its deletion (T2). */
+  /**
+   * The sender's applied index in the meta group. A deleted shard is dropped once every member has applied its deletion
+   * (T2).
+   */
   readonly metaApplied: number;
-  /** How far the sender's write-ahead log is durable: covers whatever it acknowledges in the frame (T4). */
+  /**
+   * The position up to which the sender's write-ahead log is durable. It covers everything that the frame acknowledges
+   * (T4).
+   */
   readonly position: number;
-  /** The sender's wall clock, milliseconds since 1970. */
+  /** The sender's wall time, in milliseconds since 1970. */
   readonly timeMs: number;
-  /** The sender's start takes part: what it says may have been counted by somebody (T4). */
+  /** Whether the sender's start takes part, so that somebody may have counted what it said (T4). */
   readonly isAdmitted: boolean;
 }
 
-/** In place of a cursor (R1). */
+/** Stands for a missing cursor (R1). */
 const NO_CURSOR = -1;
 
+/** The cluster id of a node whose cluster has not formed. */
 export const NO_CLUSTER = '0'.repeat(32);
 
-/** Proposals on their way to the group's leader, valid only while it leads in exactly `term` (P1). */
+/** Proposals on their way to the group's leader. They are valid only while it leads in exactly `term` (P1). */
 export interface Forward {
   readonly type: 'forward';
   readonly group: GroupId;
   readonly term: number;
-  /** Every earlier sequence of this boot is settled: the leader may forget it. */
+  /** Every sequence of this boot below this one is settled, and the leader may forget it. */
   readonly settledBelow: number;
   readonly proposals: readonly ForwardedProposal[];
 }
@@ -53,7 +65,7 @@ interface ForwardedProposal {
   readonly cursor: number | undefined;
   readonly command: Buffer;
 }
-/** These transmissions were not appended. */
+/** The leader's refusal of forwarded proposals: these transmissions were not appended. */
 export interface Refused {
   readonly type: 'refused';
   readonly group: GroupId;
@@ -61,7 +73,7 @@ export interface Refused {
   readonly isBusy: boolean;
   readonly sequences: readonly number[];
 }
-/** The leader of an idle group lets its followers stop counting ticks. */
+/** Lets the followers of an idle group stop counting ticks; sent by its leader. */
 export interface Quiesce {
   readonly type: 'quiesce';
   readonly group: GroupId;
@@ -74,50 +86,51 @@ interface SnapshotWanted {
   readonly group: GroupId;
 }
 /**
- * How a cluster forms (T4): a question holds a nonce, and its answer echoes it. The answer travels over the
- * connection that the answering node dialled; the nonce travelled over the asker's, to the configured address.
+ * A greeting, by which a cluster forms (T4). A question holds a nonce, and its answer echoes it. The answer travels
+ * over the connection that the answering node dialled; the nonce travelled over the asker's, to the configured address.
  */
 export interface Hello {
   readonly type: 'hello';
   readonly genesis: string | undefined;
   readonly members: readonly NodeId[];
-  /** 16 hex digits: this is a question. '' in an answer. */
+  /** The nonce of a question, 16 hex digits; '' in an answer. */
   readonly nonce: string;
-  /** The nonce of the question that this answers, or ''. */
+  /** The nonce of the question that is answered; '' in a question. */
   readonly echo: string;
 }
-/** What a member keeps of a start of another one (T4). */
+/** What a member keeps about a start of another member (T4). */
 export interface StartRecord {
   readonly member: NodeId;
-  /** Counts the starts of the member, from 1. */
+  /** The number of the start, counted from 1. */
   readonly number: number;
-  /** 16 hex digits. */
+  /** The boot of the start, 16 hex digits. */
   readonly boot: string;
-  /** The furthest that its log was durable in that start, as far as the keeper knows. */
+  /** The furthest position up to which the member's log was durable in that start, as far as the keeper knows. */
   readonly position: number;
-  /** The keeper heard it take part. Before that it counted nothing of this start. */
+  /** Whether the keeper heard the start take part. Before that it counted nothing of this start. */
   readonly tookPart: boolean;
 }
-/** A node that has started asks to be known: its boot is in the header (T4). */
+/** A node that has started asks the receiver to keep this start (T4). Its boot is in the header. */
 export interface Introduce {
   readonly type: 'introduce';
   readonly number: number;
-  /** What the receiver keeps of an earlier start, which the sender's directory was found to hold. */
+  /** The receiver's record of an earlier start, which the sender has found in its directory. */
   readonly judged: StartRecord | undefined;
 }
-/** The answer: all that the sender keeps durably of its members' starts. */
+/** The answer to an introduction: everything that the sender keeps durably about its members' starts. */
 interface Records {
   readonly type: 'records';
   readonly records: readonly StartRecord[];
 }
-/** A question of a service above the node to the same service of a member. */
+/** A question of a service above the node to the same service of another member. */
 export interface Ask {
   readonly type: 'ask';
-  /** The answer has it too. */
+  /** The id of the question, which its answer repeats. */
   readonly id: number;
   readonly topic: string;
   readonly body: Buffer;
 }
+/** The answer to an Ask. */
 export interface Answer {
   readonly type: 'answer';
   readonly id: number;
@@ -129,6 +142,7 @@ interface GroupMessage {
   readonly message: Message;
 }
 
+/** A message in a frame. */
 export type PeerMessage =
   | GroupMessage
   | Forward
@@ -153,7 +167,7 @@ enum Code {
   ReadIndex = 9,
   ReadIndexResponse = 10,
   TimeoutNow = 11,
-  /** An append that is not to be answered. */
+  /** An append that must not be answered. */
   Commit = 12,
   Forward = 32,
   Refused = 33,
@@ -168,7 +182,9 @@ enum Code {
 
 const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
 
-/** Builds frames. One per peer, reused: `take` gives the finished bytes and starts anew. */
+/**
+ * Builds the frames for one peer, in a buffer that is reused: `take` gives a finished frame, and starts the next one.
+ */
 export class FrameWriter {
   #buffer = Buffer.allocUnsafe(4096);
   #length = HEADER_BYTES;
@@ -178,15 +194,17 @@ export class FrameWriter {
     this.#to = to;
   }
 
+  /** Whether the frame has no message yet. */
   get isEmpty(): boolean {
     return this.#length === HEADER_BYTES;
   }
 
+  /** The length of the frame so far, in bytes, with its header. */
   get lengthBytes(): number {
     return this.#length;
   }
 
-  /** The frame so far. Without messages it is a sign of life. */
+  /** Gives the frame with its header, and starts the next one. A frame without messages is a sign of life. */
   take(header: FrameHeader): Buffer {
     const frame = Buffer.allocUnsafe(this.#length);
     this.#buffer.copy(frame, 0, 0, this.#length);
@@ -200,12 +218,12 @@ export class FrameWriter {
     frame.writeDoubleLE(header.timeMs, 53);
     frame[61] = header.isAdmitted ? 1 : 0;
     this.#length = HEADER_BYTES;
-    // A burst must not hold its memory for ever.
+    // A burst must not keep its memory for ever.
     if (this.#buffer.length > 4 * FRAME_BYTES_SOFT_MAX) this.#buffer = Buffer.allocUnsafe(4096);
     return frame;
   }
 
-  /** `installSnapshot` is not among them: snapshots travel as bulk streams. */
+  /** Adds a message of a group's core. Throws for `installSnapshot`: snapshots travel as bulk streams. */
   raft(group: GroupId, message: Message): void {
     if (message.to !== this.#to) throw new Error(`message for node ${message.to} in a frame for ${this.#to}`);
     switch (message.type) {
@@ -396,14 +414,17 @@ export class FrameWriter {
   }
 }
 
-/** Reads a frame whose sender was checked by its header. Entries share the frame's memory. */
+/**
+ * Reads the messages of a frame, after the caller has checked the sender by the header. Entries share the frame's
+ * memory.
+ */
 export class FrameReader {
   readonly header: FrameHeader;
   readonly #frame: Buffer;
   readonly #to: NodeId;
   #at = HEADER_BYTES;
 
-  /** Throws for bytes that are not a frame of this version. */
+  /** Reads the header of a frame to the node `to`. Throws for bytes that are not a frame of this version. */
   constructor(frame: Buffer, to: NodeId) {
     if (frame.length < HEADER_BYTES || frame[0] !== FRAME_VERSION) {
       throw new Error(
@@ -427,11 +448,15 @@ export class FrameReader {
       throw new RangeError('peer frame has a damaged header');
   }
 
+  /** Whether all messages of the frame were read. */
   get isAtEnd(): boolean {
     return this.#at >= this.#frame.length;
   }
 
-  /** Throws a RangeError when the frame is cut short. */
+  /**
+   * Reads the next message. Throws a RangeError when the frame is cut short or damaged, and an Error for a message of
+   * unknown type.
+   */
   next(): PeerMessage {
     const code = this.#byte() as Code;
     const group = this.#number();
@@ -574,7 +599,7 @@ export class FrameReader {
     return value;
   }
 
-  /** Terms, indices and ids: nothing else may reach a core, which would take NaN for a number. */
+  /** Reads a term, an index or an id. Throws for any other number: a core would take NaN for one. */
   #number(): number {
     const value = this.#frame.readDoubleLE(this.#at);
     if (!isCount(value)) throw new RangeError(`peer frame holds ${value} where a count must be`);
@@ -588,7 +613,10 @@ export class FrameReader {
     return undefined;
   }
 
-  /** A8: an entry of a type that this version does not know must not be stored as another. */
+  /**
+   * Reads the type of an entry. Throws for a type that this version does not know, which must not be stored as another
+   * (A8).
+   */
   #entryType(): EntryType {
     const type = this.#byte();
     if (type !== EntryType.Empty && type !== EntryType.Normal) {
@@ -603,7 +631,10 @@ export class FrameReader {
     return value;
   }
 
-  /** A list whose items take at least `itemBytesMin` each: a count that cannot be true is refused before anything is made. */
+  /**
+   * Reads a list whose items take at least `itemBytesMin` each. A count that cannot be true is refused before anything
+   * is allocated.
+   */
   #items<Item>(itemBytesMin: number, read: () => Item): Item[] {
     const count = this.#count();
     if (count > (this.#frame.length - this.#at) / itemBytesMin) {

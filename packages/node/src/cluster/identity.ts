@@ -4,14 +4,15 @@ import type { Random } from '@coxswain/runtime';
 import type { SmallFiles } from '../api/environment.js';
 import type { WolfOptions } from '../api/options.js';
 
-/** The version of the data directory's layout. A newer one is refused, older ones are read. */
+/** The version of the data directory's layout. A node refuses a newer one, and reads older ones. */
 export const DATA_FORMAT = 1;
 
 const FILE_NAME = 'node.json';
 
 /**
- * Who formed the cluster. Its hash is the cluster's id, so that two nodes with the same id agree on every
- * member's incarnation, so a wiped disk that comes back under an old node id is recognized (T4).
+ * The members that formed the cluster, with their incarnations. Its hash is the cluster's id. So two nodes with the
+ * same cluster id agree on every member's incarnation, and a wiped disk that comes back under an old node id is
+ * recognized (T4).
  */
 export interface Genesis {
   readonly members: readonly { readonly id: NodeId; readonly incarnation: string }[];
@@ -25,7 +26,7 @@ export function genesisText(genesis: Genesis): string {
   return JSON.stringify({ members });
 }
 
-/** Reads what a peer says a genesis is. Undefined: it is none. */
+/** Reads the text of a genesis that a peer has sent. Returns undefined when it is no canonical genesis. */
 export function parseGenesis(text: string): Genesis | undefined {
   let value: unknown;
   try {
@@ -46,14 +47,14 @@ export function parseGenesis(text: string): Genesis | undefined {
   return isEveryIdOnce && genesisText(genesis) === text ? genesis : undefined;
 }
 
-/** 32 hex digits. */
+/** Gives the id of the cluster that a genesis forms, 32 hex digits. */
 export function clusterIdOf(genesis: Genesis): string {
   return createHash('sha256').update(genesisText(genesis)).digest('hex').slice(0, 32);
 }
 
 /**
- * A data directory that this node must not use as it is. The text says what to do. `putBack`: it holds an earlier state
- * than the other members have seen of this node (T4). `unusable`: anything else.
+ * The error of a data directory that this node must not use as it is; its text says what to do. The code is `putBack`
+ * when the directory holds an earlier state than other members have seen of this node (T4), and `unusable` otherwise.
  */
 export class DataDirectoryError extends Error {
   override readonly name = 'DataDirectoryError';
@@ -67,11 +68,17 @@ export class DataDirectoryError extends Error {
   }
 }
 
-/** What to do where a part of the data directory is missing: a member without it must not vote (T4). */
+/**
+ * Says, for an error's text, what to do when a part of the data directory is missing: a member without it must not vote
+ * (T4).
+ */
 export const bringBack = (what: string): string =>
   `bring ${what} back as it was last; where that is lost for good, so is this member's disk: keep the node stopped, and go on as docs/backup-and-recovery.md says of a lost disk`;
 
-/** `new`: no cluster yet. `joining`: the genesis is known, the first groups may be missing. `member`: complete. */
+/**
+ * How far a node has joined its cluster. `new`: there is no cluster yet. `joining`: the genesis is known, but the first
+ * groups may be missing. `member`: the node is complete.
+ */
 type Phase = 'new' | 'joining' | 'member';
 
 interface NodeFile {
@@ -81,26 +88,29 @@ interface NodeFile {
   readonly phase: Phase;
   readonly clusterId: string | null;
   readonly genesis: Genesis | null;
-  /** Which member of its wolf.raft group this directory is; missing where it never was one. */
+  /** The id of this directory's member of its wolf.raft group; missing when it never was one. */
   readonly wolfId?: number;
-  /** The table of that group; missing also in directories of versions that did not keep it. */
+  /** The table of that group; also missing in directories of versions that did not keep it. */
   readonly wolfTable?: string;
-  /** How many starts there were before those in `starts`. Missing in directories of versions that did not count. */
+  /** The number of starts before those in `starts`; missing in directories of versions that did not count. */
   readonly earlierStarts?: number;
   /** The last starts, oldest first. */
   readonly starts?: readonly Start[];
 }
 
-/** One start of a node: its boot, and where its log was durable when it began. */
+/** One start of a node: its boot, and the position up to which its log was durable when the start began. */
 interface Start {
   readonly boot: string;
   readonly from: number;
 }
 
-/** Starts that are kept: a member that was away for more of them cannot be answered, and takes the node's word. */
+/**
+ * The number of starts that are kept. A member that was away for more of them cannot be answered, and takes the node's
+ * word.
+ */
 const STARTS_MAX = 1000;
 
-/** node.json: what makes this data directory this node's and no other's. */
+/** The identity of a data directory, kept in node.json: it makes the directory this node's and no other's. */
 export class Identity {
   readonly #files: SmallFiles;
   #file: NodeFile;
@@ -110,7 +120,10 @@ export class Identity {
     this.#file = file;
   }
 
-  /** Reads node.json, or makes the first one. Throws DataDirectoryError when the directory is another node's, newer or damaged. */
+  /**
+   * Reads node.json, or writes the first one. Throws DataDirectoryError when the directory is another node's, newer or
+   * damaged.
+   */
   static async load(files: SmallFiles, nodeId: NodeId, random: Random): Promise<Identity> {
     const content = await files.read(FILE_NAME);
     if (content === undefined) {
@@ -165,7 +178,7 @@ export class Identity {
     return this.#file.genesis?.members.find(({ id }) => id === member)?.incarnation;
   }
 
-  /** Binds this node to a cluster, for good. The genesis must hold this node's incarnation. */
+  /** Binds this node to a cluster, for good. Throws unless the genesis holds this node's incarnation. */
   async join(genesis: Genesis): Promise<void> {
     if (this.#file.phase !== 'new') throw new Error('this node already belongs to a cluster');
     const self = genesis.members.find(({ id }) => id === this.nodeId);
@@ -176,10 +189,10 @@ export class Identity {
   }
 
   /**
-   * Compares what the node is started with to the wolf.raft group that the directory holds. Throws DataDirectoryError where
-   * the directory is another member's of it: what it voted and acknowledged counts as that member's alone (T4). It also throws
-   * where the table has another name, so that nobody looks for it in vain, unless the group was never formed and holds
-   * nothing; and where no table is named at all, since the others go on counting on this member.
+   * Compares the options of this start with the wolf.raft group that the directory holds. Throws DataDirectoryError
+   * when the directory is another member's of the group: its votes and acknowledgements count as that member's alone
+   * (T4). Also throws when the table has another name, so that nobody looks for it in vain, unless the group was never
+   * formed and holds nothing; and when no table is given at all, since the other members go on counting on this one.
    */
   checkWolf(given: Pick<WolfOptions, 'id' | 'table'> | undefined, isFormed: boolean): void {
     const { wolfId, wolfTable } = this.#file;
@@ -201,19 +214,19 @@ export class Identity {
     }
   }
 
-  /** The number of this start, from 1. 0 before `beginStart`. */
+  /** The number of this start, counted from 1; 0 before the first `beginStart`. */
   get startNumber(): number {
     return (this.#file.earlierStarts ?? 0) + (this.#file.starts?.length ?? 0);
   }
 
-  /** 16 hex digits that no other start of any node has. */
+  /** The boot of this start, 16 hex digits that no other start of any node has. */
   get boot(): string {
     return this.#file.starts?.at(-1)?.boot ?? '';
   }
 
   /**
-   * Counts a start, durably, before anybody hears of it (T4). `from` is how far the log is durable now; `wolf` is which member
-   * of a wolf.raft group it is, and of which table, if of any.
+   * Counts a start, durably, before any peer hears of it (T4). `start.from` is the position up to which the log is
+   * durable now; `wolf` is this node's membership in a wolf.raft group, if it has one.
    */
   async beginStart(start: Start, wolf?: Pick<WolfOptions, 'id' | 'table'>): Promise<void> {
     const { earlierStarts = 0, starts = [] } = this.#file;
@@ -228,14 +241,14 @@ export class Identity {
   }
 
   /**
-   * What a member knows of this node that this directory does not hold, in words; undefined when it holds everything.
-   * A start that is not among its own, or whose log went further than the next start found, happened to a newer state
-   * of the directory (T4).
+   * Says what a member knows about this node that this directory does not hold; undefined when it holds everything. A
+   * start that is not among the directory's own, or whose log went further than the next start found it, happened to a
+   * newer state of the directory (T4).
    */
   lacks({ number, boot, position }: { number: number; boot: string; position: number }): string | undefined {
     const { earlierStarts = 0, starts = [] } = this.#file;
     if (number > this.startNumber) return `its start ${number}, and this is start ${this.startNumber}`;
-    // So long ago that it is not known here any more.
+    // That start was so long ago that it is no longer known here.
     if (number <= earlierStarts) return undefined;
     const start = starts[number - earlierStarts - 1];
     if (start?.boot !== boot) return `another start ${number} of it`;
@@ -244,7 +257,7 @@ export class Identity {
     return `that its log was longer in its start ${number} than it is now`;
   }
 
-  /** The meta group exists on this disk: from now on a missing one means a damaged directory. */
+  /** Records that the meta group exists on this disk: from now on a missing one means a damaged directory. */
   async complete(): Promise<void> {
     await this.#store({ ...this.#file, phase: 'member' });
   }

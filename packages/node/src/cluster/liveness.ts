@@ -3,7 +3,10 @@ import type { NodeOptions } from '../api/options.js';
 import type { Replicas } from '../group/replicas.js';
 import type { Peers } from './peers.js';
 
-/** A follower counts up to two election timeouts before it gives its leader up, once it was silent for one. */
+/**
+ * Once its leader was silent for one election timeout, which wakes a quiet group, a follower counts up to two more
+ * before it gives the leader up.
+ */
 const FORLORN_ELECTION_TIMEOUTS = 3;
 
 /** Says which members live, as far as this node hears. It never stands in for a group's own quorum (P2). */
@@ -22,7 +25,10 @@ export class Liveness {
     return this.#peers.isConnected(peer) && !this.#isSilent(peer);
   }
 
-  /** Whether it was silent for so long that it has given up every leader among those that this node hears, if it lives. */
+  /**
+   * Whether the peer was silent for so long that, if it lives, it has given up every leader among the members that this
+   * node hears.
+   */
   isForlorn(peer: NodeId): boolean {
     return this.#peers.silenceMs(peer) >= FORLORN_ELECTION_TIMEOUTS * this.#electionMs;
   }
@@ -31,7 +37,7 @@ export class Liveness {
     return this.#peers.silenceMs(peer) >= this.#electionMs;
   }
 
-  /** Wakes the quiet groups that a peer which fell silent takes part in: they count no ticks. */
+  /** Wakes the quiet groups of a peer that has fallen silent, since they count no ticks. */
   wakeForSilent(replicas: Replicas): void {
     for (const id of this.#peers.ids) {
       if (!this.#peers.isConnected(id) || !this.#isSilent(id)) {

@@ -3,12 +3,12 @@ import type { Clock, Timer } from '@coxswain/runtime';
 import type { Answer, Ask } from './frame.js';
 import type { Peers } from './peers.js';
 
-/** A question or an answer is at most so long; a longer one is not sent. */
+/** The limit of a question and of an answer, in bytes; a longer one is not sent. */
 const BODY_BYTES_MAX = 1024 * 1024;
-/** Questions under way; a further one is answered by nobody. */
+/** The limit of the questions under way; a further one is not sent, and gets no answers. */
 const QUESTIONS_MAX = 1_000;
 
-/** What a service above the node knows, for the same service of another member: bytes that the node does not look into. */
+/** Answers a question of the same service on another member. The node does not look into the bytes. */
 export type Answerer = (question: Buffer) => Buffer;
 
 interface Question {
@@ -18,8 +18,8 @@ interface Question {
 }
 
 /**
- * Questions between the members, outside of every group: answers are of use for people and for figures, and nothing
- * that is decided may rest on it. A question or answer that is lost is not repeated.
+ * Carries questions between the members, outside of every group. The answers serve people and figures, and no decision
+ * may rest on them. A question or answer that is lost is not repeated.
  */
 export class MemberQuestions {
   readonly #peers: Peers;
@@ -33,12 +33,15 @@ export class MemberQuestions {
     this.#clock = clock;
   }
 
-  /** Answers the questions of a topic from now on. */
+  /** Makes `answerer` answer the questions of a topic from now on. */
   answer(topic: string, answerer: Answerer): void {
     this.#answerers.set(topic, answerer);
   }
 
-  /** Asks every connected member. Resolves when all have answered, or with those that have after `waitMs`. */
+  /**
+   * Asks every connected member. Resolves with the answers by member, when all have answered or after `waitMs`
+   * milliseconds.
+   */
   async ask(topic: string, question: Buffer, waitMs: number): Promise<ReadonlyMap<NodeId, Buffer>> {
     const asked = [...this.#peers.ids].filter((id) => this.#peers.isConnected(id));
     const answers = new Map<NodeId, Buffer>();
@@ -60,7 +63,10 @@ export class MemberQuestions {
     return answers;
   }
 
-  /** A member asks. Where nobody answers the topic, the answer is empty, so that it does not wait. */
+  /**
+   * Called with a member's question. When nobody answers the topic, sends an empty answer, so that the member does not
+   * wait.
+   */
   onAsk(from: NodeId, { id, topic, body }: Ask): void {
     const answer = this.#answerers.get(topic)?.(body) ?? Buffer.alloc(0);
     this.#peers.frameTo(from).answer({
@@ -70,9 +76,10 @@ export class MemberQuestions {
     this.#peers.flush();
   }
 
+  /** Called with a member's answer to a question of this node. */
   onAnswer(from: NodeId, { id, body }: Answer): void {
     const question = this.#questions.get(id);
-    // Too late, or nothing that was asked.
+    // The answer is too late, or answers nothing that was asked.
     if (!question?.waitingFor.delete(from)) return;
     if (body.length > 0) question.answers.set(from, Buffer.from(body));
     if (question.waitingFor.size === 0) question.finish();

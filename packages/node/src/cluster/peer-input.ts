@@ -12,6 +12,7 @@ import type { Peers } from './peers.js';
 
 type GroupMessage = Exclude<PeerMessage, { type: 'hello' | 'introduce' | 'records' | 'ask' | 'answer' }>;
 
+/** The parts of a node that PeerInput uses. */
 export interface PeerInputOptions {
   readonly peers: Peers;
   readonly formation: Formation;
@@ -21,11 +22,11 @@ export interface PeerInputOptions {
   readonly snapshots: Snapshots;
   readonly turns: Turns;
   readonly isStopping: () => boolean;
-  /** Sends a snapshot, for which nobody waits. */
+  /** Sends a snapshot in the background. */
   readonly sendSnapshot: (replica: Replica, to: number) => void;
 }
 
-/** Takes what comes from the other members to the part of the node that it is for. */
+/** Brings the messages of the other members to the parts of the node that they are for. */
 export class PeerInput {
   readonly #options: PeerInputOptions;
 
@@ -77,13 +78,13 @@ export class PeerInput {
         if (isKnown) questions.onAnswer(reader.header.from, message);
       } else if (isKnown && admission.isAdmitted) this.#onGroupMessage(message, reader.header);
     }
-    // Greetings are answered outside the turns of any group.
+    // Greetings are answered outside of the turns of any group.
     if (!isMember) peers.flush();
   }
 
   #onGroupMessage(message: GroupMessage, { from, boot }: FrameHeader): void {
     const replica = this.spokenTo(message.group);
-    // Not made here yet, or dropped: Raft repeats what matters.
+    // The group is not made here yet, or was dropped: Raft repeats what matters.
     if (replica === undefined) return;
     switch (message.type) {
       case 'raft':
@@ -100,13 +101,13 @@ export class PeerInput {
         return;
       case 'snapshotWanted':
         if (replica.isLeader) this.#options.sendSnapshot(replica, from);
-        // Whoever asks may be the leader that this one waits for in a quiet group.
+        // The member that asks may be the leader for which this replica waits in a quiet group.
         else replica.wake();
         return;
     }
   }
 
-  /** The replica of a group whose members speak in frames. */
+  /** Gives the replica of a group whose members speak in frames; undefined for any other group. */
   spokenTo(group: GroupId): Replica | undefined {
     const replica = this.#options.replicas.get(group);
     return replica?.speaksFrames ? replica : undefined;

@@ -13,35 +13,39 @@ import type { Identity } from './identity.js';
 interface Peer {
   readonly writer: FrameWriter;
   isConnected: boolean;
-  /** Something was sent since the last `keepAlive`. */
+  /** Whether anything was sent to the peer since the last `keepAlive`. */
   wasSpokenTo: boolean;
   lastHeardMs: number;
   metaApplied: number;
 }
 
+/** The parts of a node that Peers uses. */
 export interface PeersOptions {
   readonly identity: Identity;
   readonly transport: PeerTransport;
   readonly ids: Iterable<NodeId>;
   readonly log: Log;
-  /** This node's applied index in the meta group. */
+  /** Gives this node's applied index in the meta group. */
   readonly metaApplied: () => number;
-  /** How far this node's log is durable. */
+  /** Gives the position up to which this node's log is durable. */
   readonly position: () => number;
-  /** This start of the node takes part (T4). */
+  /** Whether this start of the node takes part (T4). */
   readonly isAdmitted: () => boolean;
-  /** This node's wall clock, whether it is believed or not (A7). */
+  /** Gives this node's wall time in milliseconds since 1970, whether it is believed or not (A7). */
   readonly wallMs: () => number;
-  /** Whether a frame comes from the start of its sender that this node keeps (T4). */
+  /** Notes a frame's header. Returns whether the frame comes from the start of its sender that this node keeps (T4). */
   readonly observe: (header: FrameHeader) => boolean;
   readonly nowMs: () => number;
 }
 
-/** The other members: the frames that go to them at the end of a turn, and what this node knows of each. */
+/**
+ * Knows the other members: collects the frames that go to them at the end of a turn, and keeps what this node knows of
+ * each.
+ */
 export class Peers {
   readonly #options: PeersOptions;
   readonly #peers = new Map<NodeId, Peer>();
-  /** Refusals are logged once per sender and reason, since they repeat with every frame. */
+  /** The refusals that were logged: one per sender and reason, since they repeat with every frame. */
   readonly #refused = new Set<string>();
   bytesSent = 0;
   bytesReceived = 0;
@@ -73,35 +77,39 @@ export class Peers {
     peer.lastHeardMs = this.#options.nowMs();
   }
 
-  /** How long nothing came from `id`. Wakes quiet groups; never stands in for a group's own quorum (P2). */
+  /**
+   * Gives the time since anything came from `id`, in milliseconds. It serves to wake quiet groups, and never stands in
+   * for a group's own quorum (P2).
+   */
   silenceMs(id: NodeId): number {
     return this.#options.nowMs() - this.#peer(id).lastHeardMs;
   }
 
-  /** The lowest applied index of the meta group that any member is known to have (T2). */
+  /** The lowest applied index of the meta group among all members, as far as this node knows (T2). */
   get lowestMetaApplied(): number {
     let lowest = this.#options.metaApplied();
     for (const peer of this.#peers.values()) lowest = Math.min(lowest, peer.metaApplied);
     return lowest;
   }
 
-  /** As far as `id` is known to have applied the meta group. */
+  /** Gives the index up to which `id` is known to have applied the meta group. */
   metaAppliedOf(id: NodeId): number {
     return this.#peer(id).metaApplied;
   }
 
+  /** Gives the frame that goes to `id` at the end of the turn. */
   frameTo(id: NodeId): FrameWriter {
     const peer = this.#peer(id);
     if (peer.writer.lengthBytes > FRAME_BYTES_SOFT_MAX) this.#send(id, peer);
     return peer.writer;
   }
 
-  /** The end of a turn: one frame per peer that is spoken to. */
+  /** Ends a turn: sends one frame to each peer for which there are messages. */
   flush(): void {
     for (const [id, peer] of this.#peers) if (!peer.writer.isEmpty) this.#send(id, peer);
   }
 
-  /** Called at a steady interval: a sign of life to those who heard nothing since the last call. */
+  /** Called at a steady interval: sends a sign of life to the peers to which nothing was sent since the last call. */
   keepAlive(): void {
     for (const [id, peer] of this.#peers) {
       if (!peer.wasSpokenTo && peer.isConnected) this.#send(id, peer);
@@ -109,6 +117,7 @@ export class Peers {
     }
   }
 
+  /** Makes the header of a frame that leaves now. */
   header(): FrameHeader {
     const { identity, metaApplied, position, wallMs, isAdmitted } = this.#options;
     return {
@@ -124,9 +133,9 @@ export class Peers {
   }
 
   /**
-   * Checks who speaks (T4). Undefined: refused. `isMember` false: a node that belongs to no cluster yet, or
-   * this one does not; only greetings count. `isKnown` false: a start of a member that this node does not keep yet;
-   * only its introduction counts.
+   * Checks who sent a frame (T4). Returns undefined for a frame that is refused. `isMember` is false when the sender or
+   * this node belongs to no cluster yet: then only greetings count. `isKnown` is false for a start of a member that
+   * this node does not keep yet: then only its introduction counts.
    */
   receive(frame: Buffer): { reader: FrameReader; isMember: boolean; isKnown: boolean } | undefined {
     const { identity, nowMs } = this.#options;
@@ -159,7 +168,7 @@ export class Peers {
     return { reader, isMember: true, isKnown };
   }
 
-  /** Why a peer that says it is a member is not believed, or undefined (T4). */
+  /** Says why a peer that claims to be a member is not believed (T4); undefined when it is. */
   checkMember(sender: { clusterId: string; from: NodeId; incarnation: string }): string | undefined {
     const { identity } = this.#options;
     if (sender.clusterId !== identity.clusterId) return `it belongs to cluster ${sender.clusterId}`;
@@ -169,7 +178,9 @@ export class Peers {
     return undefined;
   }
 
-  /** The next message of a frame; undefined for bytes that are none, and then nothing of the rest is believed. */
+  /**
+   * Reads the next message of a frame. Returns undefined for bytes that are none; then nothing of the rest is believed.
+   */
   next(reader: FrameReader): PeerMessage | undefined {
     try {
       return reader.next();

@@ -1,14 +1,15 @@
-/** Parts of a node's data, each of which may be on a disk of its own. */
+/** A part of a node's data, which may be on a disk of its own. */
 export type DataPart = 'files' | 'log' | 'tables';
 
 /** The room that is left on one of the disks that hold a node's data. */
 export interface DiskRoom {
-  /** Where the disk is mounted. */
+  /** The path at which the disk is mounted. */
   readonly disk: string;
-  /** The outermost directory of the node's data on it. */
+  /** The outermost directory of the node's data on the disk. */
   readonly directory: string;
+  /** The parts of the node's data on the disk. */
   readonly holds: ReadonlySet<DataPart>;
-  /** What a process without privileges may still write, in bytes. */
+  /** The bytes that a process without privileges may still write. */
   readonly freeBytes: number;
 }
 
@@ -20,33 +21,36 @@ export interface DiskShortage {
   readonly wantedBytes: number;
 }
 
-/** node.json and peers.json are written aside before they replace the old ones. */
+/** node.json and peers.json are written aside before they replace the old files. */
 const FILES_BYTES = 1024 * 1024;
 /** The segment that is written, the next one, and the reserve of the log. */
 const NEW_LOG_SEGMENTS = 3;
 
-/** What the node's options make of the room that each part of the data wants, in bytes (D6). */
+/** The options that decide how much room each part of the data wants (D6). */
 export interface RoomOptions {
   readonly storeWriteBufferBytes: number;
   readonly walSegmentSizeBytes: number;
 }
 
-/** Below this a node takes no writes: those under way, a checkpoint and a compaction must still fit. */
+/**
+ * Gives the room, in bytes, that each part of the data wants. With less a node takes no writes: those under way, a
+ * checkpoint and a compaction must still fit.
+ */
 export function roomWanted(options: RoomOptions, isLogFull: boolean): Readonly<Record<DataPart, number>> {
   return {
     files: FILES_BYTES,
-    // It has its space ahead of need, so it says itself when it lacks more.
+    // The log has its space ahead of need, so it reports itself when it lacks more.
     log: isLogFull ? options.walSegmentSizeBytes : 0,
     tables: 2 * options.storeWriteBufferBytes,
   };
 }
 
-/** What a node without any data wants, to take writes. */
+/** Gives the room, in bytes, that each part of the data of a new node wants before it takes writes. */
 export function roomWantedByNew(options: RoomOptions): Readonly<Record<DataPart, number>> {
   return { ...roomWanted(options, false), log: NEW_LOG_SEGMENTS * options.walSegmentSizeBytes };
 }
 
-/** The disk that lacks most; undefined when each has what its parts want together. */
+/** Gives the disk that lacks most room; undefined when each has what its parts want together. */
 export function shortageOf(
   rooms: readonly DiskRoom[],
   wanted: Readonly<Record<DataPart, number>>,
@@ -63,7 +67,7 @@ export function shortageOf(
   return worst;
 }
 
-/** `the disk at /data (for /data/coxswain) has 16.0 KiB left, and 64.0 MiB are wanted`. */
+/** Describes a shortage: `the disk at /data (for /data/coxswain) has 16.0 KiB left, and 64.0 MiB are wanted`. */
 export function describeShortage({ disk, directory, freeBytes, wantedBytes }: DiskShortage): string {
   return `the disk at ${disk} (for ${directory}) has ${formatBytes(freeBytes)} left, and ${formatBytes(wantedBytes)} are wanted`;
 }

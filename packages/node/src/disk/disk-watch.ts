@@ -4,15 +4,16 @@ import type { NodeOptions } from '../api/options.js';
 import { type DiskShortage, roomWanted, shortageOf } from './disk-room.js';
 
 const RETRY_MS = 1000;
-/** Writes are taken again when there is this many times the room below which they are refused. */
+/** The factor by which the room must exceed the one below which writes are refused, for writes to be taken again. */
 const HYSTERESIS = 1.5;
-/** What the reserve leaves of a disk that is full: small files still change. */
+/** The bytes that the reserve leaves of a full disk, since small files still change. */
 const LEFT_BYTES = 1024 * 1024;
 
 /**
- * Watches the room on the disks that hold a node's data (D6). A disk is full from when it has less than a node wants,
- * or a write was refused, until there is room with some to spare, which is looked for once a second. A reserve is held
- * back on each disk, so that a node can be started on a full one: opening node.json and LevelDB takes some room.
+ * Watches the room on the disks that hold a node's data (D6). A disk counts as full from the moment at which it has
+ * less room than the node wants, or refuses a write, until there is room with some to spare, for which the watch looks
+ * once a second. A reserve is held back on each disk, so that a node can be started on a full one: opening node.json
+ * and LevelDB takes some room.
  */
 export class DiskWatch {
   readonly #environment: Pick<Environment, 'clock' | 'disks' | 'log'>;
@@ -31,11 +32,11 @@ export class DiskWatch {
     environment: Pick<Environment, 'clock' | 'disks' | 'log'>;
     options: NodeOptions;
     wal: Wal;
-    /** Called when the disk is found to be full. */
+    /** Called when a disk is found to be full. */
     onFull: () => void;
-    /** Called when there is room again; writes are taken when it resolves. */
+    /** Called when there is room again; writes are taken once it resolves. */
     onRoom: () => Promise<void>;
-    /** Whether all that waits in the log is written, in that time. */
+    /** Resolves to whether everything that waits in the log is written within that time, in milliseconds. */
     settled: (withinMs: number) => Promise<boolean>;
     isStopping: () => boolean;
     run: (work: Promise<unknown>) => void;
@@ -51,8 +52,8 @@ export class DiskWatch {
   }
 
   /**
-   * Gives the reserve of a full disk to what opens the data, once the log has taken what it can get: it would take the
-   * reserve as well.
+   * Prepares a start on a full disk: releases the reserve for the opening of the data, but only after the log has taken
+   * the space that it can get, since it would take the reserve as well.
    */
   static async prepareStart(environment: Environment, options: NodeOptions, wal: Wal): Promise<void> {
     const rooms = await environment.disks.room();
@@ -61,16 +62,17 @@ export class DiskWatch {
     await environment.disks.releaseReserve();
   }
 
+  /** Whether a disk is full, so that writes are refused. */
   get isFull(): boolean {
     return this.#isFull;
   }
 
-  /** The disk that lacks room; undefined when none does, or as long as it is not known. */
+  /** The disk that lacks room; undefined when none does, or while that is not known. */
   get shortage(): DiskShortage | undefined {
     return this.#isFull ? this.#shortage : undefined;
   }
 
-  /** A write was refused, or the log is full. */
+  /** Called when a write was refused, or the log is full: refuses writes from now on. */
   enter(): void {
     if (this.#isFull || this.#isStopping()) return;
     this.#isFull = true;
@@ -79,7 +81,10 @@ export class DiskWatch {
     this.#retry();
   }
 
-  /** Looks whether there is enough room; keeps the reserve where there is much. `beforeFull` runs first where there is not. */
+  /**
+   * Looks whether there is enough room, and holds the reserve if there is plenty. If there is not, runs `beforeFull`
+   * and then refuses writes.
+   */
   async check(beforeFull?: () => Promise<void>): Promise<void> {
     if (this.#isFull || this.#isStopping()) return;
     const shortage = await this.#look(1);
@@ -88,7 +93,7 @@ export class DiskWatch {
       await beforeFull?.();
       this.enter();
     } else {
-      // Nobody waits for it: at a node's first start it takes a while.
+      // Runs in the background: at a node's first start it takes a while.
       this.#run(this.#hold(HYSTERESIS * this.#wanted(false).tables));
     }
   }
@@ -108,7 +113,7 @@ export class DiskWatch {
     return shortageOf(rooms, { files: files * factor, log: log * factor, tables: tables * factor });
   }
 
-  /** One at a time: allocating takes a while on a slow disk. */
+  /** Holds the reserve, one call at a time: allocating takes a while on a slow disk. */
   async #hold(leftBytes: number): Promise<void> {
     if (this.#isHolding) return;
     this.#isHolding = true;
@@ -120,7 +125,7 @@ export class DiskWatch {
   }
 
   async #report(): Promise<void> {
-    // A write may have been refused of a disk that has room again.
+    // The disk that refused a write may have room again.
     this.#shortage = (await this.#look(1)) ?? this.#shortage ?? (await this.#look(HYSTERESIS));
     this.#environment.log('error', 'the disk is full, or nearly: writes are refused until there is room', {
       ...this.#shortage,
@@ -135,7 +140,7 @@ export class DiskWatch {
   }
 
   async #leave(): Promise<void> {
-    // First what costs nothing: the log would take room that the tables want.
+    // First the look that costs nothing: the log would take room that the tables want.
     const shortage = await this.#look(HYSTERESIS, false);
     if (shortage !== undefined) {
       this.#shortage = shortage;
@@ -143,7 +148,7 @@ export class DiskWatch {
       this.#retry();
       return;
     }
-    // It may fill up again before the log has written what waits in it.
+    // The disk may fill up again before the log has written what waits in it.
     const hasRoom =
       (await reopen(this.#wal)) && !(await this.#look(HYSTERESIS)) && (await this.#settled(RETRY_MS));
     if (!hasRoom) {
@@ -157,7 +162,7 @@ export class DiskWatch {
   }
 }
 
-/** Whether the log has all the space that it keeps ahead of need. */
+/** Reopens the log. Resolves to whether it got all the space that it keeps ahead of need. */
 async function reopen(wal: Wal): Promise<boolean> {
   try {
     await wal.reopen();

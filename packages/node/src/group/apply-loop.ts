@@ -12,32 +12,36 @@ import {
 import type { Proposals, SentProposal } from './proposals.js';
 import type { GroupMember } from './replica-host.js';
 
-/** Entries that were applied together. */
+/** A batch of entries that were applied together. */
 export interface AppliedBatch {
   readonly entries: readonly Entry[];
-  /** For each entry the proposal of this node that waits for it; undefined: nobody here waits. */
+  /** For each entry, the proposal of this node that waits for it; undefined when nobody on this node waits for it. */
   readonly awaited: readonly (SentProposal | undefined)[];
   readonly results: readonly ApplyResult[];
 }
 
+/** The parts of a replica that its ApplyLoop uses, and the events that it reports. */
 export interface ApplyLoopOptions {
   readonly member: GroupMember;
   readonly clock: Clock;
   readonly proposals: Proposals;
-  /** Runs after each apply, before anybody hears of it. */
+  /** Runs after each apply, before anyone learns of it. */
   readonly afterApply: (() => Promise<void>) | undefined;
-  /** The batch is applied, and those who follow the table have seen it. */
+  /** Called when a batch is applied and `afterApply` has run. */
   readonly applied: (batch: AppliedBatch) => void;
-  /** The table closed itself, or what follows it could not read it. */
+  /** Called when the table closed itself, or when `afterApply` could not read it. */
   readonly tableFailed: (table: Table, error: unknown) => void;
-  /** Stops the node: an invariant is broken. */
+  /** Stops the node, because an invariant is broken. */
   readonly fail: (error: unknown) => void;
 }
 
-/** Gives committed entries to a table, one batch at a time: what commits while one is applied makes the next one. */
+/**
+ * Gives committed entries to a table, one batch at a time: the entries that commit while a batch is applied make the
+ * next batch.
+ */
 export class ApplyLoop {
   readonly #options: ApplyLoopOptions;
-  /** Committed and durable here (D2), in order, not yet given to the table. */
+  /** Entries that are committed and durable here (D2), in order, and not yet given to the table. */
   #committed: Entry[] = [];
   #isApplying = false;
   #applying: Promise<void> = Promise.resolve();
@@ -46,12 +50,16 @@ export class ApplyLoop {
     this.#options = options;
   }
 
+  /** Adds committed entries, in order, to those that wait. */
   enqueue(entries: readonly Entry[]): void {
     if (this.#committed.length === 0) this.#committed = entries as Entry[];
     else this.#committed = this.#committed.concat(entries);
   }
 
-  /** Begins to apply what waits, unless a batch is under way. Says whether it began one. */
+  /**
+   * Begins to apply the entries that wait, unless a batch is under way or there is no table. Returns whether it began
+   * one.
+   */
   run(table: Table | undefined): boolean {
     if (this.#isApplying || this.#committed.length === 0 || table === undefined) return false;
     const entries = this.#committed;
@@ -61,12 +69,12 @@ export class ApplyLoop {
     return true;
   }
 
-  /** Forgets what waits: the core hands it out anew, or a snapshot covers it. */
+  /** Forgets the entries that wait: the core hands them out again, or a snapshot covers them. */
   clear(): void {
     this.#committed = [];
   }
 
-  /** Begins anew with another table, or the same one opened again. No batch may be under way. */
+  /** Begins anew with another table, or with the same one opened again. No batch may be under way. */
   restart(): void {
     this.#committed = [];
     this.#isApplying = false;
@@ -92,7 +100,7 @@ export class ApplyLoop {
       if (afterApply !== undefined) await afterApply();
     } catch (error) {
       this.#isApplying = false;
-      // It reads the table, whose files may be damaged (D4).
+      // `afterApply` reads the table, whose files may be damaged (D4).
       if (!(error instanceof StoreDamagedError)) throw error;
       tableFailed(table, error);
       return;

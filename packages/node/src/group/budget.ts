@@ -1,4 +1,7 @@
-/** What a node lets in before it pushes back (ARCHITECTURE.md, "Limits"), shared by all its groups. */
+/**
+ * Counts the proposals that a node has taken and not answered, over all its groups, and refuses more beyond a limit
+ * (ARCHITECTURE.md, "Limits").
+ */
 export class Budget {
   readonly #countMax: number;
   readonly #bytesMax: number;
@@ -10,11 +13,15 @@ export class Budget {
     this.#bytesMax = limits.bytesMax;
   }
 
+  /** The number of proposals that are counted now. */
   get count(): number {
     return this.#count;
   }
 
-  /** False when it would pass a limit. One request always fits, however large. */
+  /**
+   * Counts a proposal of `bytes`. Returns false, and counts nothing, if that would exceed a limit. A proposal that is
+   * alone always fits, however large.
+   */
   tryTake(bytes: number): boolean {
     if (this.#count >= this.#countMax) return false;
     if (this.#count > 0 && this.#bytes + bytes > this.#bytesMax) return false;
@@ -23,6 +30,7 @@ export class Budget {
     return true;
   }
 
+  /** Ends the count of a proposal of `bytes`. */
   release(bytes: number): void {
     this.#count--;
     this.#bytes -= bytes;

@@ -3,7 +3,7 @@ import { answersOf } from '../api/counted.js';
 import { type ApiError, errors } from '../api/errors.js';
 import type { ReplicaHost } from './replica-host.js';
 
-/** The voters of a group, by whether they answer: it can have a leader only while a quorum of them does. */
+/** Knows which voters of a group answer. The group can have a leader only while a quorum of them does. */
 export class Electorate {
   readonly #host: ReplicaHost;
 
@@ -11,7 +11,7 @@ export class Electorate {
     this.#host = host;
   }
 
-  /** Whether so many voters answer, this node among them, that the group can have a leader. */
+  /** Whether enough voters answer, this node included, for the group to have a leader. */
   isQuorumAlive(membership: Membership): boolean {
     return this.#aliveCount(membership) > membership.voters.length / 2;
   }
@@ -21,7 +21,7 @@ export class Electorate {
     return this.#whyLeaderless(membership) ?? this.#answer(membership);
   }
 
-  /** Gives the error of requests for a table whose group has no leader. */
+  /** Makes the error for requests to a table whose group has no leader. */
   leaderless(table: string, membership: Membership): ApiError {
     const reason = this.#whyLeaderless(membership);
     return reason === undefined
@@ -34,12 +34,12 @@ export class Electorate {
     return this.#host.elsewhere?.whyLeaderless({ answer: this.#answer(membership), isQuorum });
   }
 
-  /** How many voters answer, in words. */
+  /** Says how many voters answer, in words. */
   #answer(membership: Membership): string {
     return answersOf(this.#aliveCount(membership), membership.voters.length);
   }
 
-  /** How many voters answer, this node among them. */
+  /** Counts the voters that answer, this node included. */
   #aliveCount({ voters }: Membership): number {
     const { member, peers } = this.#host;
     return voters.filter((voter) => voter === member.nodeId || peers.isAlive(voter)).length;

@@ -3,40 +3,43 @@ import type { Clock } from '@coxswain/runtime';
 import { envelopeTimeMs, type Table } from '@coxswain/table';
 import type { GroupLog } from '@coxswain/wal';
 
-/** The times with which a leader stamps entries: they never go back within a group (A7). */
+/** Gives the times with which a leader stamps entries. They never go back within a group (A7). */
 export class EntryStamps {
   readonly #clock: Clock;
   #newestMs: number;
 
-  /** `clock`: its wall time is what this node believes of its clock. */
+  /** The wall time of `clock` is as much of the system's as this node believes. */
   constructor(clock: Clock, log: GroupLog, table: Table | undefined) {
     this.#clock = clock;
     this.#newestMs = newestOf(log, table);
   }
 
-  /** Gives the time of entries that are appended now, milliseconds since 1970: never before the last one, whatever the clock does. */
+  /**
+   * Gives the time for entries that are appended now, in milliseconds since 1970. It is never earlier than the last
+   * one, whatever the clock does.
+   */
   next(): number {
     this.#newestMs = Math.max(this.#newestMs, this.#clock.nowMs());
     return this.#newestMs;
   }
 
-  /** Takes note of entries that another leader has stamped. */
+  /** Notes the stamps of entries that another leader has appended. */
   saw(entries: readonly Entry[]): void {
     this.#newestMs = Math.max(this.#newestMs, newestIn(entries) ?? 0);
   }
 
-  /** Takes note of a table that was put in place, and of the log beside it. */
+  /** Notes the stamps of a table that was put in place, and of the log beside it. */
   restart(log: GroupLog, table: Table | undefined): void {
     this.#newestMs = Math.max(this.#newestMs, newestOf(log, table));
   }
 
-  /** Takes note of a table that came as a snapshot. */
+  /** Notes the stamps of a table that arrived as a snapshot. */
   sawTable(table: Table): void {
     this.#newestMs = Math.max(this.#newestMs, table.lastTimeMs);
   }
 }
 
-/** The newest time stamp in a log and its table. */
+/** Gives the newest stamp in a log and its table; 0 when there is none. */
 function newestOf(log: GroupLog, table: Table | undefined): number {
   const applied = table?.appliedIndex ?? 0;
   for (let index = log.lastIndex(); index > applied && index >= log.firstIndex(); index--) {
@@ -46,11 +49,11 @@ function newestOf(log: GroupLog, table: Table | undefined): number {
   return table?.lastTimeMs ?? 0;
 }
 
-/** The stamp of the last entry that has one: a new leader's empty one has none. */
+/** Gives the stamp of the last entry that has one; the empty entry of a new leader has none. */
 function newestIn(entries: readonly Entry[]): number | undefined {
   for (let i = entries.length - 1; i >= 0; i--) {
     const { type, data } = entries[i]!;
-    // 0: nobody stamped it. It came over wolf.raft from a member that knows no stamps.
+    // A stamp of 0 means none: the entry came over wolf.raft from a member that knows no stamps.
     const timeMs = type === EntryType.Empty ? 0 : envelopeTimeMs(data);
     if (timeMs > 0) return timeMs;
   }

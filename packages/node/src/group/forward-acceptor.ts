@@ -5,7 +5,7 @@ import type { EntryStamps } from './entry-stamps.js';
 import { ForwardedSequences } from './forwarded.js';
 import type { ReplicaHost } from './replica-host.js';
 
-/** Appends on a leader what other nodes propose, each proposal once (P1). */
+/** Appends the proposals of other nodes on a leader, each proposal once (P1). */
 export class ForwardAcceptor {
   readonly #host: ReplicaHost;
   readonly #stamps: EntryStamps;
@@ -17,12 +17,13 @@ export class ForwardAcceptor {
   }
 
   /**
-   * Appends a message's proposals while `raft` leads in exactly the term that it was asked in (P1); undefined: this node
-   * appends nothing for the group now. Says whether anything was appended. Refusals are sent at once.
+   * Appends the proposals of a message if `raft` leads in exactly the message's term (P1); `raft` is undefined when
+   * this node appends nothing for the group at the moment. Sends refusals at once. Returns whether it appended
+   * anything.
    */
   accept(raft: Raft | undefined, message: Forward, from: { node: NodeId; boot: string }): boolean {
     const origin = `${from.node}/${from.boot}`;
-    // A repeat of what was appended is not refused (P1), also where nothing is accepted any more.
+    // A repeat of an appended proposal is not refused (P1), even when nothing is accepted any more.
     const refuse = (isBusy: boolean): void =>
       this.#refuse(
         message,
@@ -38,8 +39,8 @@ export class ForwardAcceptor {
       refuse(true);
       return false;
     }
-    // The node that proposed gives it to the next leader when it has applied an entry of a later term, or to this one
-    // again when the transfer came to nothing (P1). After a refusal it would send it here again at once.
+    // The proposing node gives the proposal to the next leader once it has applied an entry of a later term, or to this
+    // one again if the transfer came to nothing (P1). After a refusal it would send it here again at once.
     if (raft.transferTarget !== NO_NODE) return false;
     const fresh = this.#sequences.fresh(message.term, origin, message.settledBelow, message.proposals);
     if (fresh.length === 0) return false;

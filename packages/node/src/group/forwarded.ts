@@ -1,21 +1,21 @@
 interface Origin {
-  /** Every sequence below it is settled: one that still comes was delayed on an old connection. */
+  /** Every sequence below this is settled. One that still arrives was delayed on an old connection. */
   settledBelow: number;
   readonly appended: Set<number>;
 }
 
 /**
- * What a leader appended for other nodes in its current term, so that a repeat is dropped (P1). A node
- * repeats a proposal when its connection to the leader broke; without this it would be applied twice.
+ * Remembers the sequences that a leader appended for other nodes in its current term, so that it drops repeats (P1). A
+ * node repeats a proposal when its connection to the leader broke; without this it would be applied twice.
  */
 export class ForwardedSequences {
   #term = 0;
-  /** By `node/boot` of the origin. */
+  /** The proposing nodes by `node/boot`. */
   readonly #origins = new Map<string, Origin>();
 
   /**
-   * Which of these the leader of `term` has not seen yet: they are to be appended, and then reported with
-   * `appended`. Proposals of earlier terms are not accepted any more, so what they left is forgotten.
+   * Gives the proposals that the leader of `term` has not seen yet. The caller appends them, and then reports them with
+   * `appended`. Proposals of earlier terms are no longer accepted, so their sequences are forgotten.
    */
   fresh<Proposal extends { readonly sequence: number }>(
     term: number,
@@ -35,7 +35,7 @@ export class ForwardedSequences {
     const floor = Math.max(origin.settledBelow, settledBelow);
     origin.settledBelow = floor;
     const { appended } = origin;
-    // Insertion order is nearly ascending, and a late one only stays a little longer.
+    // Insertion order is nearly ascending. A late sequence only stays a little longer.
     for (const sequence of appended) {
       if (sequence >= floor) break;
       appended.delete(sequence);
@@ -44,8 +44,8 @@ export class ForwardedSequences {
   }
 
   /**
-   * Which of these the leader of `term` provably has not appended. Of terms that are forgotten nothing is known; in one
-   * that is still to come nothing was accepted.
+   * Gives the sequences of the proposals that the leader of `term` provably has not appended: none for a term whose
+   * sequences are forgotten, all for a term that is yet to come.
    */
   notAppended(term: number, from: string, proposals: readonly { readonly sequence: number }[]): number[] {
     if (term < this.#term) return [];
@@ -55,6 +55,7 @@ export class ForwardedSequences {
     return sequences.filter((sequence) => sequence >= origin.settledBelow && !origin.appended.has(sequence));
   }
 
+  /** Notes that these proposals of `from` were appended. */
   appended(from: string, proposals: readonly { readonly sequence: number }[]): void {
     const origin = this.#origins.get(from);
     for (const { sequence } of proposals) origin?.appended.add(sequence);

@@ -4,27 +4,29 @@ import type { Replica } from './replica.js';
 
 interface HandoverOptions {
   readonly replicas: { values(): Iterable<Replica> };
-  /** Whether the node can be reached and was heard of lately. */
+  /** Whether `peer` is connected and was heard within an election timeout. */
   readonly isAlive: (peer: NodeId) => boolean;
   readonly log: Log;
-  /** The longest that it may take, in ticks of the node. */
+  /** The longest time that the handover may take, in ticks of the node. */
   readonly patienceTicks: number;
 }
 
 /**
- * Hands over what a node leads before it stops (thesis 3.10), so that no group waits for an election timeout. Each
- * group goes to a voter that follows in step, and together they are spread over the other nodes. A voter that does not
- * take over within an election timeout is not asked again, and the next one is.
+ * Hands over the groups that a node leads before it stops (thesis 3.10), so that no group waits for an election
+ * timeout. Each group goes to a voter that follows in step, and together they are spread over the other nodes. A voter
+ * that does not take over within an election timeout is not asked again, and the next one is.
  *
- * The node goes on as before meanwhile: it ticks, takes requests, and forwards them to the new leaders.
+ * Meanwhile the node goes on as before: it ticks, takes requests, and forwards them to the new leaders.
  */
 export class Handover {
   readonly #options: HandoverOptions;
   #ticksLeft = 0;
   #finish: (() => void) | undefined;
-  /** The groups that were led here when it began, or since, and who was asked to take each over. */
+  /**
+   * The groups that this node led when the handover began, or since, and the voters that were asked to take each over.
+   */
   readonly #asked = new Map<Replica, Set<NodeId>>();
-  /** How many groups each node leads or was asked to lead. */
+  /** The number of groups that each node leads or was asked to lead. */
   readonly #groupsOf = new Map<NodeId, number>();
 
   constructor(options: HandoverOptions) {
@@ -32,8 +34,8 @@ export class Handover {
   }
 
   /**
-   * Resolves when every group that this node led has another leader, as far as anybody can take it over, and after
-   * `patienceTicks` at the latest. Called once.
+   * Hands the groups over. Resolves when every group that this node led has another leader, or nobody is left to ask
+   * for it, and after `patienceTicks` at the latest. Called once.
    */
   run(): Promise<void> {
     this.#ticksLeft = this.#options.patienceTicks;
@@ -46,19 +48,22 @@ export class Handover {
     });
   }
 
-  /** Ends it, done or not: the node has failed, and nothing ticks any more. */
+  /** Ends the handover, complete or not, because the node has failed and nothing ticks any more. */
   abandon(): void {
     if (this.#finish !== undefined) this.#end(this.#finish);
   }
 
-  /** Called at every tick of the node. */
+  /** Counts a tick of the node, and looks again. */
   tick(): void {
     if (this.#finish === undefined) return;
     this.#ticksLeft--;
     this.look();
   }
 
-  /** Called also when a group has another leader. */
+  /**
+   * Looks which groups still wait for another leader, and asks further voters. Also called when a group's leader
+   * changes.
+   */
   look(): void {
     if (this.#finish === undefined) return;
     let waiting = 0;
@@ -82,8 +87,8 @@ export class Handover {
   #isWaiting(replica: Replica): boolean {
     if (replica.isClosed || replica.isSuspended || !replica.speaksFrames) return false;
     const { raft, isLeader } = replica;
-    // Deposed already: the election that deposed it may still fail. Where too few are left, nobody wins one: the
-    // other nodes are stopping too.
+    // This node was deposed already, but the election that deposed it may still fail. Where too few voters are left
+    // nobody wins one: the other nodes are stopping too.
     if (!isLeader) return raft.leader === NO_NODE && this.#asked.has(replica) && replica.isQuorumAlive;
     if (raft.transferTarget !== NO_NODE && this.#options.isAlive(raft.transferTarget)) return true;
     const others = raft.peerStatuses().filter(({ isLearner }) => !isLearner);
@@ -98,7 +103,7 @@ export class Handover {
     return replica.transferLeadership(target);
   }
 
-  /** The best of those that can take over: one that follows in step, then one that leads few groups. */
+  /** Chooses among the voters that can take over: one that follows in step first, then one that leads few groups. */
   #successor(peers: readonly PeerStatus[]): NodeId | undefined {
     const able = peers.filter(({ id, state }) => state !== 'snapshot' && this.#options.isAlive(id));
     const lag = ({ state }: PeerStatus) => (state === 'replicate' ? 0 : 1);

@@ -6,20 +6,24 @@ import type { Replica } from './replica.js';
 import type { Replicas } from './replicas.js';
 
 const HISTORY_CHECK_MS_MAX = 5000;
-/** A compaction of history that does not come through in this time is proposed again at the next check. */
+/** A compaction of history that is not applied within this time is proposed again at the next check. */
 const COMPACTION_MS = 5000;
 
+/** The parts of a node that HistoryCompaction uses. */
 export interface HistoryCompactionOptions {
   readonly options: NodeOptions;
   readonly clock: Clock;
   readonly replicas: Replicas;
   readonly isDiskFull: () => boolean;
   readonly isStopping: () => boolean;
-  /** Runs work that nobody waits for. */
+  /** Runs background work. */
   readonly run: (work: Promise<unknown>) => void;
 }
 
-/** Has the history of tables removed (A5): their leader proposes it, from entry times, when there is something to remove. */
+/**
+ * Removes the history of tables (A5). A table's leader proposes the removal, by entry times, when there is something to
+ * remove.
+ */
 export class HistoryCompaction {
   readonly #options: HistoryCompactionOptions;
   #checkedMs = 0;
@@ -28,7 +32,7 @@ export class HistoryCompaction {
     this.#options = options;
   }
 
-  /** Called at each tick; looks at the tables a few times in a retention. */
+  /** Called at each tick of the node. Looks at the tables a few times in a retention period. */
   tick(nowMs: number): void {
     const { replicas, run } = this.#options;
     const { historyRetentionMs, tickMs } = this.#options.options;

@@ -5,26 +5,33 @@ import type { Replica } from './replica.js';
 import type { Replicas } from './replicas.js';
 import type { Turns } from './turns.js';
 
-/** Entries are removed from the log in portions of this part of `snapshotEntries`. */
+/** Entries are removed from the log in portions of at least this fraction of `snapshotEntries`. */
 const COMPACTION_PORTION = 0.25;
-/** With this many `snapshotEntries` or more the log waits for a checkpoint of the table's own, up to so many times as many. */
+/**
+ * From this many `snapshotEntries` on, a log waits for a checkpoint that the table makes by itself, until
+ * `LONG_LOG_COMPACTIONS` times `snapshotEntries` entries have been applied since the last one.
+ */
 const LONG_LOG_ENTRIES = 10_000;
 const LONG_LOG_COMPACTIONS = 5;
-/** More is not removed at once: it takes a few nanoseconds of the event loop for each. */
+/** The limit of the entries removed at once: each takes a few nanoseconds of the event loop. */
 const COMPACTION_ENTRIES_MAX = 100_000;
 
+/** The parts of a node that LogCompaction uses. */
 export interface LogCompactionOptions {
   readonly options: NodeOptions;
   readonly replicas: Replicas;
   readonly turns: Turns;
   readonly archiveBacklog: ArchiveBacklog | undefined;
-  /** Gives the first entry of the replica's log that the archive lacks; undefined where nothing is archived. */
+  /**
+   * Gives the index of the first entry of the replica's log that the archive lacks; undefined when the log is not
+   * archived.
+   */
   readonly unarchivedFrom: (replica: Replica) => number | undefined;
-  /** Runs work that nobody waits for. */
+  /** Runs background work. */
   readonly run: (work: Promise<unknown>) => void;
 }
 
-/** Removes entries from the logs that a checkpoint of the table holds (D4) and that nobody wants any more. */
+/** Removes entries from logs once a checkpoint of the table holds their effects (D4) and nobody needs them any more. */
 export class LogCompaction {
   readonly #options: NodeOptions;
   readonly #replicas: Replicas;
@@ -42,7 +49,7 @@ export class LogCompaction {
     this.#run = options.run;
   }
 
-  /** Removes entries that are archived by now, also from logs to which nothing is written any more. */
+  /** Removes entries that are archived by now, even from logs to which nothing is written any more. */
   tendArchived(): void {
     const backlog = this.#archiveBacklog;
     if (backlog === undefined) return;
@@ -54,8 +61,8 @@ export class LogCompaction {
   }
 
   /**
-   * Compacts the logs of these replicas as soon as anything may go, up to the entries that `followedUpTo` says that
-   * followers have, by table.
+   * Makes a checkpoint of each of these replicas and compacts its log at once, but leaves the entries above the index
+   * that followers have, which `followedUpTo` gives by table.
    */
   async compactNow(replicas: readonly Replica[], followedUpTo: ReadonlyMap<string, number>): Promise<void> {
     for (const replica of replicas) {
@@ -68,14 +75,14 @@ export class LogCompaction {
   }
 
   /**
-   * Compacts a log now and again, or with `asked` as soon as anything may go, but nothing above `upTo`. Gives the removal
-   * that is under way, if there is one; nobody has to wait for it.
+   * Compacts a log when enough entries may go; with `asked`, when any may go, but none above `asked.upTo`. Returns the
+   * removal that is under way, if there is one; nobody has to wait for it.
    */
   compact(replica: Replica, asked?: { readonly upTo: number }): Promise<void> | undefined {
     const { log, table } = replica;
     const { snapshotEntries, compactionOverheadEntries, logBytesMax } = this.#options;
     const { index: truncatedIndex } = log.truncated;
-    // Entries may be large: those of a load, and what a follower cluster packs.
+    // Entries may be large: those of a load, and those that a follower cluster packs.
     const isLarge = log.sizeBytes > logBytesMax;
     const isDue = isLarge || asked !== undefined;
     if (!isDue && table.appliedIndex - truncatedIndex - compactionOverheadEntries < snapshotEntries)
@@ -91,7 +98,7 @@ export class LogCompaction {
       truncatedIndex + COMPACTION_ENTRIES_MAX,
     );
     if (last - truncatedIndex < portion) return undefined;
-    // D4: only what a checkpoint holds may leave the log.
+    // D4: only entries that a checkpoint covers may leave the log.
     const index = Math.min(table.checkpointIndex, last);
     if (index - truncatedIndex >= portion) return this.#remove(replica, index);
     this.#checkpoint(replica, table, portion, isDue);
@@ -110,7 +117,10 @@ export class LogCompaction {
     return compacted;
   }
 
-  /** A busy table makes checkpoints by itself, and each costs less for an entry the more there are. */
+  /**
+   * Makes a checkpoint when it is worth one. A busy table makes checkpoints by itself, and each costs less per entry
+   * the more entries it covers.
+   */
   #checkpoint(replica: Replica, table: Table, portion: number, isDue: boolean): void {
     const { snapshotEntries } = this.#options;
     const isShort = snapshotEntries < LONG_LOG_ENTRIES;
@@ -126,7 +136,7 @@ export class LogCompaction {
     return from === undefined ? undefined : { replica, from };
   }
 
-  /** The first entry that the archive keeps in the log. */
+  /** Gives the index of the first entry that the archive keeps in the log; infinite when it keeps none. */
   #wantedFrom(replica: Replica): number {
     const backlog = this.#archiveBacklog;
     const wanted = backlog && this.#wantedLog(replica);

@@ -4,68 +4,80 @@ import { type ApiError, errors } from '../api/errors.js';
 import type { Budget } from './budget.js';
 import { SequenceWindow } from './sequence-window.js';
 
+/** A command that this node proposes, and the caller that waits for its result. */
 export interface Proposal {
   readonly kind: CommandKind;
   readonly command: Buffer;
-  /** See `TableEntry.cursor` (R1). */
+  /** The leader cluster's index that the command was built on; it has an effect only if the table is at it (R1). */
   readonly cursor: number | undefined;
   readonly call: Call;
-  /** When it was made, on the monotonic clock. */
+  /** The time at which the proposal was made, on the monotonic clock. */
   readonly beganMs: number;
   readonly resolve: (result: ApplyResult) => void;
   readonly reject: (error: ApiError) => void;
 }
 
+/** A proposal that was given to a leader. */
 export interface SentProposal extends Proposal {
+  /**
+   * The number by which the leader recognizes a repeat, and by which this node finds the proposal when its entry is
+   * applied (P1).
+   */
   readonly sequence: number;
-  /** The term of the leader that it was given to. Only that leader, in that term, may append it. */
+  /** The term of the leader that the proposal was given to. Only that leader, in that term, may append it. */
   readonly term: number;
-  /** How often it was given to that leader, and when last. */
+  /** How often the proposal was given to that leader. */
   transmissions: number;
+  /** When the proposal was last given to that leader, on the monotonic clock. */
   sentAtMs: number;
 }
 
 /**
- * The proposals that this node made in one group and has not answered (P1).
+ * Keeps the proposals that this node made in one group and has not answered (P1).
  *
- * A proposal is given to a leader for one term: the leader appends it only while it leads in that term. So
- * once an entry of a later term is applied here, every proposal of an earlier term that was not applied by
- * then never will be: terms never decrease along the log (§5.3). It was provably not appended and is
- * proposed anew, under a new sequence. What cannot be proved ends as *outcome unknown*.
+ * A proposal is given to a leader for one term: the leader appends it only while it leads in that term. Terms never
+ * decrease along the log (§5.3). So once this node applies an entry of a later term, a proposal of an earlier term that
+ * it has not applied by then never will be: it was provably not appended, and is proposed anew under a new sequence. A
+ * proposal for which that cannot be proved ends as *outcome unknown*.
  */
 export class Proposals {
   readonly #budget: Budget;
   #unsent: Proposal[] = [];
-  /** By sequence, which are given out when a proposal is sent. */
+  /** The sent proposals by sequence. A sequence is given out when a proposal is sent. */
   readonly #sent = new SequenceWindow<SentProposal>();
-  /** No proposal expires before this. */
+  /** The time, on the monotonic clock, before which no proposal expires. */
   #nextDeadlineMs = Number.POSITIVE_INFINITY;
 
   constructor(budget: Budget) {
     this.#budget = budget;
   }
 
+  /** Whether proposals wait to be given to a leader. */
   get hasUnsent(): boolean {
     return this.#unsent.length > 0;
   }
 
+  /** Whether every proposal is answered. */
   get isEmpty(): boolean {
     return this.#unsent.length === 0 && this.#sent.size === 0;
   }
 
-  /** Every sequence below this is settled. */
+  /** The lowest sequence that is not settled; every one below it is. */
   get settledBelow(): number {
     return this.#sent.first;
   }
 
-  /** Throws `tooBusy` when the node's budget is spent. */
+  /** Takes a proposal, to be given to the leader. Throws `tooBusy` when the node's budget is spent. */
   add(proposal: Proposal): void {
     if (!this.#budget.tryTake(proposal.command.length)) throw errors.tooBusy();
     this.#unsent.push(proposal);
     this.#nextDeadlineMs = Math.min(this.#nextDeadlineMs, proposal.call.deadlineMs);
   }
 
-  /** Hands out the unsent proposals, up to `bytesMax` but at least one, as given to the leader of `term`. */
+  /**
+   * Gives the unsent proposals, up to `bytesMax` bytes but at least one, and marks them as given to the leader of
+   * `term`.
+   */
   send(term: number, bytesMax: number, nowMs: number): SentProposal[] {
     const sent: SentProposal[] = [];
     let bytes = 0;
@@ -93,8 +105,8 @@ export class Proposals {
   }
 
   /**
-   * What the leader of `term` was given last before `sentBeforeMs` and has not settled, to be given to it again: it
-   * drops what it has (P1).
+   * Gives the proposals that the leader of `term` was last given before `sentBeforeMs` and has not settled. The caller
+   * gives them to it again; the leader drops those that it has (P1).
    */
   resend(term: number, sentBeforeMs: number, nowMs: number): SentProposal[] {
     const again: SentProposal[] = [];
@@ -107,11 +119,12 @@ export class Proposals {
     return again;
   }
 
-  /** The proposal with this sequence, for which somebody waits. */
+  /** Gives the sent proposal with this sequence; undefined when nobody waits for it any more. */
   awaited(sequence: number): SentProposal | undefined {
     return this.#sent.get(sequence);
   }
 
+  /** Answers a proposal with the result of its entry. */
   applied(sequence: number, result: ApplyResult): void {
     const proposal = this.#sent.get(sequence);
     if (proposal === undefined) return;
@@ -120,14 +133,17 @@ export class Proposals {
       proposal.resolve(result);
       return;
     }
-    // It was applied: it must not be proposed again while its answer is being read (P1).
+    // The proposal was applied, so it must not be proposed again while its answer is read (P1).
     result.reading.then(
       () => proposal.resolve(result),
       () => proposal.reject(errors.outcomeUnknown()),
     );
   }
 
-  /** An entry of `term` was applied: what was given to leaders of earlier terms is proposed anew. */
+  /**
+   * Called when an entry of `term` was applied: proposals that were given to leaders of earlier terms are proposed
+   * anew.
+   */
   termApplied(term: number): void {
     const again: Proposal[] = [];
     for (const proposal of this.#sent.values()) {
@@ -139,8 +155,9 @@ export class Proposals {
   }
 
   /**
-   * The leader did not append these transmissions. It proves something only for a proposal that was
-   * transmitted once: an earlier transmission may have been appended before the leader lost its office.
+   * Called when the leader of `term` did not append these transmissions. That proves something only for a proposal that
+   * was transmitted once: an earlier transmission may have been appended before the leader was deposed. With `isBusy`
+   * such a proposal ends with `tooBusy`; otherwise it is proposed anew.
    */
   refused(term: number, sequences: readonly number[], isBusy: boolean): void {
     const again: Proposal[] = [];
@@ -158,13 +175,16 @@ export class Proposals {
     if (again.length > 0) this.#unsent = [...again, ...this.#unsent];
   }
 
-  /** This node led, and the core did not take these: they were not appended. */
+  /** Makes proposals unsent again that this node's own core did not append. */
   takeBack(proposals: readonly SentProposal[]): void {
     for (const proposal of proposals) this.#sent.delete(proposal.sequence);
     this.#unsent = [...proposals, ...this.#unsent];
   }
 
-  /** A snapshot up to an entry of `term` was installed: it may cover anything that was sent by then. */
+  /**
+   * Called when a snapshot up to an entry of `term` was installed. It may cover every proposal that was sent by then,
+   * so those end as `outcomeUnknown`.
+   */
   coveredBySnapshot(term: number): void {
     for (const proposal of this.#sent.values()) {
       if (proposal.term > term) continue;
@@ -173,7 +193,10 @@ export class Proposals {
     }
   }
 
-  /** `unsentError` is for what provably was not appended. */
+  /**
+   * Ends the proposals whose deadline has passed: with `unsentError` when they provably were not appended, with
+   * `outcomeUnknown` otherwise.
+   */
   expire(nowMs: number, unsentError: () => ApiError): void {
     if (nowMs < this.#nextDeadlineMs) return;
     let next = Number.POSITIVE_INFINITY;
@@ -201,7 +224,10 @@ export class Proposals {
     this.#nextDeadlineMs = next;
   }
 
-  /** Ends everything: the group or the node stops. */
+  /**
+   * Ends all proposals, because the group or the node stops: with `unsentError` when they provably were not appended,
+   * with `outcomeUnknown` otherwise.
+   */
   failAll(unsentError: () => ApiError): void {
     for (const proposal of this.#sent.values()) {
       this.#settle(proposal);
@@ -210,6 +236,7 @@ export class Proposals {
     this.failUnsent(unsentError);
   }
 
+  /** Ends the unsent proposals with `error`. */
   failUnsent(error: () => ApiError): void {
     for (const proposal of this.#unsent) {
       this.#budget.release(proposal.command.length);

@@ -14,8 +14,8 @@ interface Round {
 }
 
 /**
- * The linearizable reads of one group. All that wait share the next ReadIndex round; one round is under way
- * at a time, so that the batch grows with the load. A read joins only a round that has not been sent (P2).
+ * Confirms the linearizable reads of one group. All reads that wait share the next ReadIndex round; one round is under
+ * way at a time, so that the batch grows with the load. A read joins only a round that has not been sent (P2).
  */
 export class LinearizableReads {
   readonly #contextPrefix: string;
@@ -23,30 +23,32 @@ export class LinearizableReads {
   #next: Waiter[] = [];
   /** The round that is under way. */
   #sent: Round | undefined;
-  /** Confirmed, but what they need is not applied yet. */
+  /** Reads that are confirmed and wait until `index` is applied. */
   #confirmed: { index: number; waiters: Waiter[] }[] = [];
   #count = 0;
 
-  /** `boot` makes contexts unique over restarts (P2). */
+  /** Makes the reads of one group on the node `origin`; its boot keeps contexts unique over restarts (P2). */
   constructor(origin: { node: number; boot: string }) {
     this.#contextPrefix = `${origin.node}.${origin.boot}.`;
   }
 
-  /** Reads that wait, in whatever stage. */
+  /** The number of reads that wait, in any stage. */
   get count(): number {
     return this.#count;
   }
 
+  /** Whether reads wait for a round that has not been sent. */
   get hasUnsent(): boolean {
     return this.#next.length > 0;
   }
 
+  /** Adds a read to the next round. */
   add(waiter: Waiter): void {
     this.#next.push(waiter);
     this.#count++;
   }
 
-  /** Sends the next round when reads wait for one and none is under way. True when it was sent. */
+  /** Sends the next round if reads wait for one and none is under way. Returns whether it was sent. */
   beginRound(raft: Raft, nowMs: number): boolean {
     if (this.#next.length === 0 || this.#sent !== undefined) return false;
     const context = this.#contextPrefix + ++this.#round;
@@ -56,7 +58,7 @@ export class LinearizableReads {
     return true;
   }
 
-  /** The round was confirmed: its reads are served once `index` is applied. */
+  /** Called when a round was confirmed: its reads are served once `state.index` is applied. */
   confirmed(state: ReadState, appliedIndex: number): void {
     const round = this.#sent;
     if (round?.context !== state.context) return;
@@ -65,6 +67,7 @@ export class LinearizableReads {
     else this.#confirmed.push({ index: state.index, waiters: round.waiters });
   }
 
+  /** Serves the confirmed reads whose index is applied. */
   applied(index: number): void {
     if (this.#confirmed.length === 0) return;
     const still: { index: number; waiters: Waiter[] }[] = [];
@@ -75,7 +78,10 @@ export class LinearizableReads {
     this.#confirmed = still;
   }
 
-  /** A round that was sent before `sentBeforeMs` may be lost: its reads join the next one. Reading twice is harmless. */
+  /**
+   * Moves the reads of a round that was sent before `sentBeforeMs`, and may be lost, to the next one. Reading twice is
+   * harmless.
+   */
   retry(sentBeforeMs: number): void {
     const round = this.#sent;
     if (round === undefined || round.sentAtMs >= sentBeforeMs) return;
@@ -83,6 +89,7 @@ export class LinearizableReads {
     this.#next = [...round.waiters, ...this.#next];
   }
 
+  /** Ends the reads whose deadline has passed with `error`. */
   expire(nowMs: number, error: () => ApiError): void {
     if (this.#count === 0) return;
     const keep = (waiters: Waiter[]): Waiter[] =>
@@ -97,6 +104,7 @@ export class LinearizableReads {
     this.#confirmed = this.#confirmed.map(({ index, waiters }) => ({ index, waiters: keep(waiters) }));
   }
 
+  /** Ends all reads with `error`. */
   failAll(error: () => ApiError = errors.notReady): void {
     this.retry(Number.POSITIVE_INFINITY);
     const waiters = [...this.#next, ...this.#confirmed.flatMap((confirmed) => confirmed.waiters)];

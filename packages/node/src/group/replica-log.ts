@@ -3,7 +3,7 @@ import { CommandKind, openEnvelope, type Table } from '@coxswain/table';
 import type { LogEntry, TableLog } from '../api/logs-api.js';
 import type { Replica } from './replica.js';
 
-/** A replica's log for those who follow the table from outside: only entries that are applied here (R6). */
+/** Shows a replica's log to readers outside of its group: only entries that are applied here (R6). */
 export class ReplicaLog implements TableLog {
   readonly #replica: Replica;
 
@@ -20,7 +20,7 @@ export class ReplicaLog implements TableLog {
   }
 
   get firstIndex(): number {
-    // What a snapshot brought into the shard is in its log as loads, which say nothing to those outside.
+    // The log holds a load as entries that say nothing to readers outside.
     return Math.max(this.#replica.log.firstIndex(), this.#replica.loadedIndex + 1);
   }
 

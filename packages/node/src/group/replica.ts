@@ -26,33 +26,34 @@ import type { ReplicaEvents, ReplicaHost } from './replica-host.js';
 import { RevisionAges } from './revision-ages.js';
 import { WriteProgress } from './write-progress.js';
 
-/** Proposals handed to the core, or forwarded, at a time. */
+/** The limit of the proposals that are handed to the core, or forwarded, at a time. */
 const PROPOSAL_BATCH_BYTES = 1024 * 1024;
-/** What the core may hand out for apply at a time. */
+/** The limit of the entries that the core hands out for apply at a time. */
 const APPLY_BATCH_BYTES = 2 * 1024 * 1024;
 const ENTRY_BYTES_IN_MESSAGE_MAX = 512 * 1024;
 
+/** The parts of a new replica. */
 export interface ReplicaOptions {
   readonly group: GroupId;
-  /** For status and metrics; undefined while only the shard id is known. */
+  /** The table's name, for status and metrics; undefined while only the shard id is known. */
   readonly name: string | undefined;
   readonly log: GroupLog;
-  /** Undefined when the state is damaged: the replica is rebuilt from its peers (D4). */
+  /** The state machine; undefined when it is damaged, so that the replica is rebuilt from its peers (D4). */
   readonly table: Table | undefined;
-  /** Runs after each apply, before anybody hears of it. */
+  /** Runs after each apply, before anyone learns of it. */
   readonly afterApply: (() => Promise<void>) | undefined;
   readonly events: ReplicaEvents;
 }
 
 /**
- * Whether the core is stepped. `suspended`: not until a restart, since a snapshot is being installed, the table is being
- * replaced, or the disk is full. `stopped`: not by this version, since the log holds what it does not know (A8).
+ * Whether the core is stepped. `suspended`: not before a restart, as a snapshot is installed, the table is replaced, or
+ * the disk is full. `stopped`: not by this version, as the log holds what it does not know (A8).
  */
 type ReplicaState = 'running' | 'suspended' | 'stopped';
 
 /**
- * This node's replica of one Raft group: the core, the group's log and its state machine, and the proposals
- * and reads that wait for them. The node steps it in turns (ARCHITECTURE.md, "Turns").
+ * This node's replica of one Raft group: the core, the group's log and its state machine, and the proposals and reads
+ * that wait for them. The node steps it in turns (ARCHITECTURE.md, "Turns").
  */
 export class Replica implements ReadableTable {
   readonly group: GroupId;
@@ -60,15 +61,15 @@ export class Replica implements ReadableTable {
   readonly proposals: Proposals;
   readonly reads: LinearizableReads;
   readonly progress: WriteProgress;
-  /** Fires after every apply, and when the table is taken away here. */
+  /** Notified after every apply, and when the table is taken away. */
   readonly changes: Waiters;
-  /** The entry that ended the load of this shard (T2): what it held before is no state of the table. 0: it was not loaded. */
+  /** The index of the entry that ended this shard's load (T2), before which it held no state of the table; 0: none. */
   loadedIndex = 0;
   /** The index before the first entry that this group ever had (T1). */
   baseIndex = 0;
-  /** Those who still read its log, whatever becomes of the table: it is not dropped before them. */
+  /** Readers that still hold the log, even if the table is gone: the replica is dropped only after them. */
   readonly holders = new Set<object>();
-  /** For its history (A5). */
+  /** The ages of the table's revisions, by which its history is removed (A5). */
   readonly revisionAges = new RevisionAges();
 
   readonly #host: ReplicaHost;
@@ -80,10 +81,10 @@ export class Replica implements ReadableTable {
   #raft: Raft;
   #table: Table | undefined;
   #durableIndex = 0;
-  /** The log has it, and what was applied of it may have been in memory alone (D4). */
+  /** The last entry known to be committed when the core started: its effects may have been in memory alone (D4). */
   #replayedUpTo = 0;
   readonly #applyLoop: ApplyLoop;
-  /** Whether it was whole when the batch that is being applied began. */
+  /** Whether the replica was whole when the batch that is being applied began. */
   #wasWhole = false;
   #state: ReplicaState = 'running';
   #isClosed = false;
@@ -92,7 +93,7 @@ export class Replica implements ReadableTable {
   #leaderSeen: NodeId = NO_NODE;
   #idleTicks = 0;
   #isQuiet = false;
-  /** The node's clock passes it over, since it was at rest when it was last looked at. */
+  /** Whether the node's ticks pass the replica over, since it was at rest at the last look. */
   isPassedOver = false;
   #ticksUntilCampaign = 0;
   #error: string | undefined;
@@ -137,8 +138,8 @@ export class Replica implements ReadableTable {
       electionTicks: options.electionTicks,
       heartbeatTicks: options.heartbeatTicks,
       log: this.#log,
-      // What a quorum has written is committed, and where that is this node alone, all that its log holds is. So it is applied
-      // also where no leader can say so, on a full disk (D6).
+      // Entries that a quorum has written are committed. Where the quorum is this node alone, that is its whole log,
+      // which is thus applied even where no leader can say so, on a full disk (D6).
       hardState: isAlone ? { ...hardState, commit: this.#log.lastIndex() } : hardState,
       membership,
       applied: this.#table?.appliedIndex ?? this.#log.truncated.index,
@@ -152,7 +153,7 @@ export class Replica implements ReadableTable {
     });
     this.#durableIndex = raft.lastIndex;
     this.#replayedUpTo = raft.commitIndex;
-    // A replica without its state could lead, but could not answer: it leaves that to the others.
+    // A replica without its state could lead but not answer, so it leaves that to the others.
     raft.canCampaign = this.#table !== undefined;
     return raft;
   }
@@ -182,9 +183,8 @@ export class Replica implements ReadableTable {
   }
 
   /**
-   * Its load, if it had one, is applied here to the end (T2), and so are what this node knew to be committed when it
-   * opened the table, and the entry that a crash left half applied (A4): before, what the table holds is no state of it,
-   * or one that it left long ago.
+   * Whether the table has applied its load (T2), everything known to be committed when it was opened, and an entry that
+   * a crash left half applied (A4). Before, it holds no state of the table, or one that is long past.
    */
   get isWhole(): boolean {
     const table = this.#table;
@@ -192,7 +192,7 @@ export class Replica implements ReadableTable {
     return table !== undefined && table.appliedIndex >= upTo && !table.isHalfApplied;
   }
 
-  /** It is whole here, and no other shard has taken over (T2). */
+  /** Whether the replica is whole, and no other shard has taken over (T2). */
   get isServing(): boolean {
     return this.isWhole && this.#table!.sealedBy === undefined && !this.#isClosed;
   }
@@ -201,7 +201,7 @@ export class Replica implements ReadableTable {
     return this.#raft.membership;
   }
 
-  /** Its members speak in frames, which carry requests, transfers of leadership and whole tables too. */
+  /** Whether the members speak in frames, which also carry requests, transfers of leadership and whole tables. */
   get speaksFrames(): boolean {
     return this.#host.elsewhere === undefined;
   }
@@ -210,7 +210,7 @@ export class Replica implements ReadableTable {
     return this.#raft.role === 'leader';
   }
 
-  /** The leader by the number that operators know it by; undefined: nobody leads, as far as this node knows. */
+  /** The leader, by the number that operators know; undefined when this node knows of none. */
   get leaderNumber(): number | undefined {
     return this.#host.member.numberOf(this.#raft.leader);
   }
@@ -219,7 +219,7 @@ export class Replica implements ReadableTable {
     return this.#isQuiet;
   }
 
-  /** Its group is quiet, and nobody waits for anything: time changes nothing here until something wakes it. */
+  /** Whether the group is quiet and nobody waits, so that ticks change nothing here until something wakes it. */
   get isAtRest(): boolean {
     return this.#isQuiet && this.#table !== undefined && this.reads.count === 0 && this.proposals.isEmpty;
   }
@@ -228,12 +228,12 @@ export class Replica implements ReadableTable {
     return this.#isClosed;
   }
 
-  /** The core must not be stepped. */
+  /** Whether the core must not be stepped. */
   get isSuspended(): boolean {
     return this.#state !== 'running';
   }
 
-  /** Its log holds what this version does not know (A8). */
+  /** Whether the log holds what this version does not know (A8). */
   get isStopped(): boolean {
     return this.#state === 'stopped';
   }
@@ -258,7 +258,7 @@ export class Replica implements ReadableTable {
     });
   }
 
-  /** Resolves when a read of the table, made at once, is linearizable. Errors: notReady, timeout, shuttingDown, tooBusy. */
+  /** Resolves when a read made at once is linearizable. Errors: notReady, timeout, shuttingDown, tooBusy. */
   confirmRead(deadlineMs: number): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#isClosed || this.#table === undefined) throw errors.notReady();
@@ -270,7 +270,7 @@ export class Replica implements ReadableTable {
 
   // ---- input: each of these changes the core and asks for a turn
 
-  /** Something happens in the group: ticks count again. */
+  /** Called when something happens in the group: ends its quiet, so that ticks count again. */
   wake(): void {
     this.#isQuiet = false;
     this.#idleTicks = 0;
@@ -280,7 +280,7 @@ export class Replica implements ReadableTable {
   step(message: Message): void {
     if (this.#isClosed || this.isSuspended) return;
     this.#raft.step(message);
-    // Heartbeats and their answers are what idle groups exchange. All else needs ticks, and a candidate a heartbeat.
+    // Idle groups exchange heartbeats and their answers. All else needs ticks, and a candidate a heartbeat.
     if (message.type !== 'heartbeat' && message.type !== 'heartbeatResponse') this.#idleTicks = 0;
     this.#isQuiet = false;
     this.#events.schedule();
@@ -288,7 +288,7 @@ export class Replica implements ReadableTable {
 
   tick(): void {
     if (this.#isClosed || this.isSuspended || this.#isQuiet) return;
-    // Before the tick: the heartbeat that it makes is something to send, so the core would not be idle.
+    // Before the tick: the heartbeat that it makes has to be sent, so the core would not be idle.
     this.#considerQuiet();
     if (!this.#isQuiet) this.#raft.tick();
     if (this.#ticksUntilCampaign > 0 && --this.#ticksUntilCampaign === 0) this.#campaignAgain();
@@ -296,10 +296,10 @@ export class Replica implements ReadableTable {
   }
 
   /**
-   * Campaigns at once, and again until the group has a leader: for a new group, whose other replicas may not
-   * exist yet, and when the leader's node is gone. The pre-vote makes it harmless when a leader lives. Without one it
-   * campaigns once, and then after each election timeout like any other: each campaign begins a term, in which those who
-   * have more entries do not campaign themselves.
+   * Campaigns after `delayTicks`, and again until the group has a leader: for a new group, whose other replicas may not
+   * exist yet, and when the leader's node is gone. A pre-vote makes it harmless when a leader lives. Without one it
+   * campaigns once, then at election timeouts: in the term that a campaign begins, members with more entries do not
+   * campaign.
    */
   campaign(delayTicks: number): void {
     this.wake();
@@ -310,27 +310,24 @@ export class Replica implements ReadableTable {
     const { leader } = this.#raft;
     if (leader === this.#host.member.nodeId || (leader !== NO_NODE && this.#host.peers.isConnected(leader)))
       return;
-    // What the lost connection still delivered may have made it known again.
+    // Messages that the lost connection still delivered may have made the leader known again.
     this.#raft.forgetLeader();
     this.#raft.campaign();
     if (this.#host.core.preVote) this.#ticksUntilCampaign = 3 + Math.floor(this.#host.random.next() * 4);
   }
 
   /**
-   * Begins to hand the group over to another voter. False where this replica does not lead, or `target` is none.
-   * Proposals wait meanwhile, and go to whoever leads afterwards.
+   * Begins to hand the group over to another voter. Returns false when this replica does not lead, or `target` is no
+   * other voter. Proposals wait meanwhile, and go to the leader that results.
    */
   transferLeadership(target: NodeId): boolean {
     if (this.#isClosed || this.isSuspended || !this.speaksFrames) return false;
-    // Also the abort of a transfer takes ticks.
+    // The abort of a transfer takes ticks too.
     this.wake();
     return this.#raft.transferLeadership(target);
   }
 
-  /**
-   * Suspends the replica, since nothing can be written (D6). What it leads goes to the voter that has most of the log, as
-   * far as is known: that one campaigns at once, and a vote compares logs all the same.
-   */
+  /** Suspends the replica and hands its leadership, if any, to the best voter, since nothing can be written (D6). */
   giveUp(): void {
     if (this.isLeader && !this.#isClosed && !this.isSuspended) {
       const voters = this.#raft
@@ -339,7 +336,7 @@ export class Replica implements ReadableTable {
       const most = Math.max(...voters.map(({ match }) => match));
       const able = voters.filter(({ match }) => match === most);
       const [from, term] = [this.#host.member.nodeId, this.#raft.term];
-      // Spread over those that have it.
+      // It campaigns at once, and votes compare logs. Groups are spread over the voters that have most of the log.
       const to = able[this.group % able.length]?.id;
       if (to !== undefined) this.#send({ type: 'timeoutNow', from, to, term });
     }
@@ -354,19 +351,19 @@ export class Replica implements ReadableTable {
       this.#raft.reportUnreachable(peer);
       this.wake();
     } else if (this.#raft.leader === peer) {
-      // Whoever notices forgets the leader, so that pre-votes are granted without waiting out the timeout;
-      // a leader that still reaches a quorum keeps it, since that quorum has not forgotten.
+      // Forgets the leader, so that pre-votes are granted without waiting out the timeout. A leader that still reaches
+      // a quorum keeps it, since that quorum has not forgotten.
       this.#raft.forgetLeader();
       this.campaign(Math.floor((this.#host.random.next() * this.#host.options.electionTicks) / 4));
     }
   }
 
-  /** The outgoing connection to `peer` is up: proposals that were lost with the old one are given again (P1). */
+  /** Called when the connection to `peer` is up: sends the proposals again that were lost with the old one (P1). */
   peerConnected(peer: NodeId): void {
     if (this.speaksFrames && this.#raft.leader === peer) this.#resend(Number.POSITIVE_INFINITY);
   }
 
-  /** Appends for another node while this one leads in exactly the term that it was asked in (P1). */
+  /** Appends another node's proposals if this one leads in exactly the message's term (P1). */
   acceptForward(message: Forward, from: { node: NodeId; boot: string }): void {
     const raft = this.#isClosed || this.isSuspended ? undefined : this.#raft;
     if (this.#forwards.accept(raft, message, from)) this.wake();
@@ -377,7 +374,7 @@ export class Replica implements ReadableTable {
     this.#events.schedule();
   }
 
-  /** The leader says that nothing happens here: ticks stop until something does. */
+  /** Called when the leader finds the group idle: ticks stop until something happens. */
   acceptQuiesce(message: Quiesce, from: NodeId): void {
     if (this.#isClosed || this.isSuspended) return;
     const raft = this.#raft;
@@ -387,7 +384,7 @@ export class Replica implements ReadableTable {
   }
 
   #considerQuiet(): void {
-    // Nothing but frames says to followers that they need not miss their leader.
+    // Only frames can let followers know that they need not miss their leader.
     if (!this.isLeader || !this.speaksFrames) return;
     const isIdle = this.#raft.isIdle && this.proposals.isEmpty && this.reads.count === 0;
     // A leader that is cut off must go on counting, to find that it has no quorum any more.
@@ -402,7 +399,7 @@ export class Replica implements ReadableTable {
     this.#isQuiet = true;
   }
 
-  /** Whether so many voters answer, this node among them, that the group can have a leader. */
+  /** Whether enough voters answer, this node included, for the group to have a leader. */
   get isQuorumAlive(): boolean {
     return this.#electorate.isQuorumAlive(this.#raft.membership);
   }
@@ -423,7 +420,7 @@ export class Replica implements ReadableTable {
     this.proposals.expire(nowMs, error);
   }
 
-  /** Called a few times a second: repeats what may be lost. */
+  /** Called a few times a second: repeats requests that may be lost. */
   housekeep(nowMs: number): void {
     const electionMs = this.#host.options.electionTicks * this.#host.options.tickMs;
     const lostBeforeMs = nowMs - electionMs / 2;
@@ -436,8 +433,8 @@ export class Replica implements ReadableTable {
   }
 
   /**
-   * Asks the leader, or everybody where it is not known: the group may be quiet, with this replica as the leader
-   * that the others still believe in, and only a message wakes them.
+   * Asks the leader for a snapshot, or every member when it is not known: the others of a quiet group may still believe
+   * in this replica as their leader, and only a message wakes them.
    */
   #askForSnapshot(): void {
     const { leader } = this.#raft;
@@ -460,7 +457,7 @@ export class Replica implements ReadableTable {
 
   // ---- the turn
 
-  /** One step of a turn: feeds the core and collects what it wants done. */
+  /** Does one step of a turn: feeds the core, and collects the work that it wants done. */
   collect(turn: Turn): void {
     if (this.#isClosed || this.isSuspended) return;
     if (!this.speaksFrames) this.#refuseElsewhere();
@@ -483,7 +480,9 @@ export class Replica implements ReadableTable {
     if (this.#applyLoop.run(this.#table)) this.#wasWhole = isWhole;
   }
 
-  /** P1: what was not given to a leader was not appended, and whoever asked may ask the leader. */
+  /**
+   * Refuses requests on a member that does not lead. A proposal that was not given to a leader was not appended (P1).
+   */
   #refuseElsewhere(): void {
     const { leader } = this.#raft;
     if (leader === NO_NODE || this.isLeader) return;
@@ -537,18 +536,18 @@ export class Replica implements ReadableTable {
       turn.writes.push(write);
       turn.appends.push({ replica: this, raft: this.#raft, append });
     } else {
-      // D7: the state machine is in place, durably, before the log says that it is.
+      // D7: the state machine must be in place, durably, before the log says that it is.
       this.suspend();
       this.#events.installSnapshot(append.snapshot, write, append);
     }
   }
 
-  /** Up to here the log survives a crash (D1). */
+  /** The index up to which the log survives a crash (D1). */
   get durableIndex(): number {
     return this.#durableIndex;
   }
 
-  /** The append is durable: only now its responses may leave (D1). */
+  /** Called when the append is durable: only now its responses may leave (D1). */
   appended(append: StorageAppend): void {
     this.#durableIndex = append.lastIndex;
     this.progress.durable(append);
@@ -589,23 +588,23 @@ export class Replica implements ReadableTable {
 
   // ---- life cycle
 
-  /** Steps the core no more until `restart`, or until a snapshot is installed. */
+  /** Stops stepping the core until `restart`, or until a snapshot is installed. */
   suspend(): void {
     if (this.#state === 'running') this.#state = 'suspended';
   }
 
-  /** Steps the core again: what it was suspended for is over, and the log and the table are as the core knows them. */
+  /** Steps the core again: the suspension has no reason left, and log and table are as the core knows them. */
   resume(): void {
     this.#state = 'running';
   }
 
   /**
-   * Starts the core anew from the disk, as after a restart of the process: Raft needs nothing else. Whoever calls it
-   * has suspended the replica and made sure that no write of this group is under way.
+   * Starts the core anew from the disk, as after a restart of the process: Raft needs nothing else. The caller has
+   * suspended the replica and made sure that no write of this group is under way.
    */
   async restart(table: Table | undefined): Promise<void> {
     this.#table = table;
-    // Those who follow the table see it before a read does (T5).
+    // `afterApply` sees the table before a read does (T5).
     if (table !== undefined && this.#afterApply !== undefined) await this.#afterApply();
     this.#applyLoop.restart();
     this.progress.clear();
@@ -624,7 +623,7 @@ export class Replica implements ReadableTable {
     return this.#applyLoop.whenApplied();
   }
 
-  /** The state machine cannot go on (A8): reads and writes of this group are refused here, the log is kept. */
+  /** Stops the replica, since the state machine cannot go on (A8): refuses reads and writes here, and keeps the log. */
   stop(reason: string): void {
     this.#state = 'stopped';
     this.detachTable(reason);
@@ -632,7 +631,7 @@ export class Replica implements ReadableTable {
     this.reads.failAll();
   }
 
-  /** The table is taken away, to be replaced or reopened. Reads are refused until then. */
+  /** Takes the table away, to be replaced or reopened; reads are refused until then. */
   detachTable(reason: string): Table | undefined {
     const table = this.#table;
     this.#table = undefined;
@@ -642,7 +641,7 @@ export class Replica implements ReadableTable {
     return table;
   }
 
-  /** The installed snapshot is in place and its reset is durable. */
+  /** Called when the snapshot is in place and the log's reset is durable. */
   async snapshotInstalled(table: Table, append: StorageAppend, snapshot: SnapshotMetadata): Promise<void> {
     this.#table = table;
     if (this.#afterApply !== undefined) await this.#afterApply();
@@ -693,7 +692,7 @@ export class Replica implements ReadableTable {
   }
 }
 
-/** What one turn writes: all groups together, in one disk write (ARCHITECTURE.md, "Turns"). */
+/** The writes of one turn: those of all groups together, in one disk write (ARCHITECTURE.md, "Turns"). */
 export interface Turn {
   readonly writes: GroupWrite[];
   readonly appends: { readonly replica: Replica; readonly raft: Raft; readonly append: StorageAppend }[];

@@ -29,31 +29,32 @@ import { incomingStoreName, type ReceivedSnapshot } from './snapshots.js';
 import type { Turns } from './turns.js';
 
 const REOPEN_DELAY_MS = 1000;
-/** How often a replay looks whether it is over, besides the looks that applies cause. */
+/** The interval at which a replay looks whether it is over, in addition to the looks that applies cause. */
 const REPLAY_LOOK_MS = 1000;
-/** Tables that are being opened at once at start; more would only wait for the same threads. */
+/** The limit of the tables that are opened at the same time at start; more would only wait for the same threads. */
 const OPENED_AT_ONCE_MAX = 4;
 
 const storeName = (group: GroupId) => `shard-${group}`;
 
-/** Hears of what happens in replicas. */
+/** Hears what happens in replicas. */
 export interface ReplicaObserver {
+  /** Called when the replica's group has another leader, or none. */
   leaderChanged(replica: Replica): void;
-  /** So many entries were applied. */
+  /** Called with the number of entries that the replica applied. */
   applied(replica: Replica, entries: number): void;
-  /** A replica serves that did not before. */
+  /** Called when a replica serves that did not before. */
   becameWhole(): void;
-  /** A member of the group needs a snapshot, which nobody waits for. */
+  /** Called when the member `to` of the group needs a snapshot. Nobody waits for it. */
   sendSnapshot(replica: Replica, to: NodeId): void;
 }
 
-/** What hosts the replica of a group. */
+/** The node as one group's replica sees it, and the observer of that replica. */
 export interface GroupHosting {
   readonly host: ReplicaHost;
   readonly observer: ReplicaObserver;
 }
 
-/** The replicas of this node, and how their state machines come, go and are replaced. */
+/** Opens, makes, drops and rebuilds the replicas of this node, with their state machines. */
 export class Replicas {
   readonly #hostingOf: (group: GroupId) => GroupHosting;
   readonly #diskFull: () => void;
@@ -66,25 +67,28 @@ export class Replicas {
   readonly #writeBudget: WriteBudget;
   readonly #afterMetaApply: () => Promise<void>;
   readonly #replicas = new Map<GroupId, Replica>();
-  /** See `awake`; undefined: who that is must be looked at anew. */
+  /** The replicas that `awake` gave last; undefined when they must be found anew. */
   #awake: readonly Replica[] | undefined;
-  /** Snapshots on their way into place, by group: nothing else may happen to its log and table meanwhile. */
+  /**
+   * The snapshots and other changes that are under way, by group: nothing else may happen to the group's log and table
+   * meanwhile.
+   */
   readonly #installing = new Map<GroupId, Promise<void>>();
   #isClosed = false;
-  /** Groups whose tables cannot be opened for lack of room on the disk (D6). */
+  /** The groups whose tables cannot be opened for lack of room on the disk (D6). */
   readonly #withoutRoom = new Set<GroupId>();
 
   constructor(options: {
     hostingOf: (group: GroupId) => GroupHosting;
-    /** There is no room to write (D6). */
+    /** Called when there is no room to write (D6). */
     diskFull: () => void;
-    /** Stops the node: an invariant is broken. */
+    /** Stops the node, because an invariant is broken. */
     fail: (error: unknown) => void;
     options: NodeOptions;
     environment: Environment;
     wal: Wal;
     turns: Turns;
-    /** Runs after each apply of the meta group, before anybody hears of it. */
+    /** Runs after each apply of the meta group, before anyone learns of it. */
     afterMetaApply: () => Promise<void>;
   }) {
     this.#hostingOf = options.hostingOf;
@@ -98,7 +102,7 @@ export class Replicas {
     const { pageCacheBytes, writeMemoryBytes } = options.options;
     this.#pageBudget = pageCacheBytes > 0 ? new PageBudget(pageCacheBytes) : undefined;
     this.#writeBudget = new WriteBudget(writeMemoryBytes);
-    // Whoever reads finds damage first: a client's read, a snapshot for a peer, an apply.
+    // Damage is found by whichever read meets it first: a client's, that of a snapshot for a peer, or that of an apply.
     this.#environment.stores.onDamaged = (name, error) => {
       const damaged = [...this.#replicas.values()].find(({ group }) => storeName(group) === name);
       if (damaged?.hasTable) this.#tableFailed(damaged, damaged.table, error);
@@ -117,7 +121,10 @@ export class Replicas {
     return this.#replicas.size;
   }
 
-  /** Those that time may change something in, in the order of `values`. Of thousands of tables most are at rest. */
+  /**
+   * Gives the replicas for which a tick may change something, in the order of `values`. Of thousands of tables most are
+   * at rest.
+   */
   awake(): readonly Replica[] {
     if (this.#awake === undefined || this.#awake.some(({ isAtRest }) => isAtRest)) {
       const awake: Replica[] = [];
@@ -130,18 +137,21 @@ export class Replicas {
     return this.#awake;
   }
 
-  /** Something happened in a replica that may have been at rest. */
+  /** Notes that something happened in a replica that may have been at rest. */
   #stirred(replica: Replica): void {
     if (replica.isPassedOver) this.#awake = undefined;
   }
 
-  /** Opens every group that the log knows. Throws DataDirectoryError for what must not be guessed. */
+  /**
+   * Opens every group that the log knows. Throws DataDirectoryError when a missing or damaged part would have to be
+   * guessed.
+   */
   async openAll(): Promise<void> {
     const names = new Set(await this.#environment.stores.list());
     const logs = [...this.#wal.groups()];
     for (const log of logs) {
       const name = storeName(log.group);
-      // T4: a directory that is gone took acknowledged data with it; the log may be compacted up to there.
+      // T4: with a directory that is gone acknowledged data is gone, since the log may be compacted up to there.
       if (!names.delete(name)) {
         throw new DataDirectoryError(
           `the data directory lacks tables/${name}, which the log knows: ${bringBack('it')}`,
@@ -149,7 +159,7 @@ export class Replicas {
       }
       names.delete(incomingStoreName(log.group));
     }
-    // Opening a table mostly waits for the disk: several wait at once. None is left half open when one fails.
+    // Opening a table mostly waits for the disk, so several wait at once. None is left half open when one fails.
     const rest = logs.values();
     const openRest = async (): Promise<void> => {
       for (const log of rest) await this.#open(log);
@@ -158,17 +168,18 @@ export class Replicas {
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
     if (this.#withoutRoom.size > 0) this.#diskFull();
-    // What the log does not know was being made or dropped when the node ended.
+    // A store that the log does not know was being made or dropped when the node ended.
     for (const name of names) await this.#environment.stores.remove(name);
   }
 
   /**
-   * Applies what this node knew to be committed and no flush had written, which takes memory alone: on a full disk it cannot
-   * wait for the cores, which hand out nothing then, and until it is applied no table is read (D6).
+   * Applies the entries that this node knew to be committed and that no flush had written, which takes memory alone. On
+   * a full disk this cannot wait for the cores, which hand out nothing then, and until it is done no table can be read
+   * (D6).
    */
   async replay(): Promise<void> {
     for (const replica of this.#replicas.values()) {
-      // The registry's writes go to the disk at once.
+      // The registry's writes go to the disk at once, so it has nothing to replay.
       if (replica.group === META_SHARD) continue;
       const isOver = (): boolean => replica.isWhole || replica.isSuspended || !replica.hasTable;
       if (!isOver()) this.#turns.schedule(replica);
@@ -176,7 +187,7 @@ export class Replicas {
     }
   }
 
-  /** A new group on this node. Every member makes it the same way, so their logs agree from the start. */
+  /** Makes a new group on this node. Every member makes it in the same way, so their logs agree from the start. */
   async create(
     group: GroupId,
     options: { name: string; base: number; isReplicated: boolean; membership: Membership },
@@ -188,30 +199,30 @@ export class Replicas {
     return this.#add(this.#log(group), table, options.name);
   }
 
-  /** The group is gone for good, and so is its data. */
+  /** Drops a group that is gone for good, with its data. */
   async drop(replica: Replica): Promise<void> {
     this.#replicas.delete(replica.group);
     this.#awake = undefined;
-    // What resets a log that was removed would make the group anew.
+    // A reset of a log that was removed would make the group anew.
     await this.#installing.get(replica.group)?.catch(() => undefined);
     await replica.close(errors.tableNotFound);
     await this.#turns.write([{ group: replica.group, remove: true }]);
     await this.#environment.stores.remove(storeName(replica.group));
   }
 
+  /** Closes all replicas and their tables. A clean stop leaves nothing to replay. */
   async close(): Promise<void> {
     this.#isClosed = true;
     for (const replica of this.#replicas.values()) {
       await replica.whenApplied();
-      // A clean stop leaves nothing to replay.
       if (replica.hasTable && !replica.isSuspended) await replica.table.checkpoint().catch(() => undefined);
       await replica.close(errors.shuttingDown);
     }
   }
 
-  /** Gives a snapshot that has arrived to its group. False when it is not needed any more. */
+  /** Hands a snapshot that has arrived to its group. Resolves to false when it is no longer needed. */
   async receive(replica: Replica, snapshot: ReceivedSnapshot): Promise<boolean> {
-    // It may have been dropped while the snapshot was on its way.
+    // The group may have been dropped while the snapshot was on its way.
     if (replica.isStopped || this.#replicas.get(replica.group) !== replica) return false;
     if (!replica.hasTable) return await this.#rebuild(replica, snapshot);
     const { from, term, metadata } = snapshot;
@@ -225,7 +236,10 @@ export class Replicas {
     return true;
   }
 
-  /** The core has taken a snapshot (D7): the state in place, then the log's reset, then the acknowledgement. */
+  /**
+   * Installs a snapshot that the core has accepted (D7): puts the state in place, then resets the log, then
+   * acknowledges.
+   */
   #install(replica: Replica, snapshot: SnapshotMetadata, write: GroupWrite, append: StorageAppend): void {
     const { raft } = replica;
     const run = async () => {
@@ -250,8 +264,8 @@ export class Replicas {
   }
 
   /**
-   * A damaged state machine is replaced by a peer's (D4). The log is whole, and what it acknowledged stays:
-   * it is reset only where the snapshot proves that it lags or holds a deposed leader's entries.
+   * Replaces a damaged state machine by a peer's (D4). The log is whole, and what it acknowledged stays: it is reset
+   * only if the snapshot proves that it lags or holds entries of a deposed leader.
    */
   async #rebuild(replica: Replica, { metadata }: ReceivedSnapshot): Promise<boolean> {
     if (metadata.index < replica.log.truncated.index) return false;
@@ -285,22 +299,22 @@ export class Replicas {
     return table;
   }
 
-  /** The table closed itself: a write failed, and it is opened again and replays the log (D4). */
+  /** Handles a table that closed itself because a write failed: it is opened again and replays the log (D4). */
   #tableFailed(replica: Replica, table: Table, error: unknown): void {
-    // Several who used it report the same failure; or it was taken away in order.
+    // Several users of the table report the same failure, or it was taken away in order.
     if (this.#isClosed || replica.isClosed || !replica.hasTable || replica.table !== table) return;
     const { log } = this.#environment;
     const { group, name } = replica;
     const cause = error instanceof TableClosedError && error.cause !== undefined ? error.cause : error;
     if (cause instanceof UnknownCommandError) {
-      // A8: waiting for an upgrade; the rest of the node goes on.
+      // A8: the table waits for an upgrade; the rest of the node goes on.
       log('error', 'a table stopped', { group, table: name, reason: cause.message });
       replica.stop(cause.message);
       table.close().catch((closing: unknown) => this.#fail(closing));
       return;
     }
     if (isStoreFull(cause)) {
-      // D6: it stays as it is, for reads, until there is room to open it again.
+      // D6: the table stays as it is, for reads, until there is room to open it again.
       replica.suspend();
       this.#diskFull();
       return;
@@ -313,7 +327,10 @@ export class Replicas {
     void this.#reopen(replica);
   }
 
-  /** D4: its files do not hold what was written to them, so nothing of it is believed until a peer's is in its place. */
+  /**
+   * Fences a table whose files do not hold what was written to them (D4): nothing in it is believed until a peer's is
+   * in its place.
+   */
   async #fence(replica: Replica, damage: StoreDamagedError): Promise<void> {
     const { group, name } = replica;
     if (hasNoCopy(replica.log)) throw noCopy(group, damage.message);
@@ -332,14 +349,14 @@ export class Replicas {
   }
 
   /**
-   * Nobody can be asked for a snapshot where members do not speak in frames. A log that has every entry makes the table
-   * anew; else the replica begins with nothing, as a learner, and its leader brings it what it lacks. Its term and vote
-   * stay, so it votes for nobody twice (D1).
+   * Makes a damaged table anew where members do not speak in frames, so that nobody can be asked for a snapshot. If the
+   * log has every entry, the table is made from it; otherwise the replica begins with nothing, as a learner, and its
+   * leader brings what it lacks. Its term and vote stay, so it votes for nobody twice (D1).
    */
   async #beginAnew(replica: Replica): Promise<void> {
     const { group, log } = replica;
     replica.suspend();
-    // The log first: after a crash in between the table is found damaged again.
+    // The log first: after a crash in between, the table is found damaged again.
     if (log.firstIndex() > 1) {
       const { term, vote } = log.hardState;
       const membership = withLearner(log.membership, replica.raft.id);
@@ -365,8 +382,9 @@ export class Replicas {
   }
 
   /**
-   * Changes who its members are, or what they may do, on this node's own word, and starts its core anew; in a later term
-   * where `hardState` says so. Nothing happens where something else is done to the replica.
+   * Changes a group's members, or which of them vote, on this node's own authority, and starts the core anew, in a
+   * later term if `hardState` has one. Does nothing while the replica is suspended, has no table or is being changed
+   * otherwise.
    */
   async changeMembership(replica: Replica, membership: Membership, hardState?: HardState): Promise<void> {
     if (this.#installing.has(replica.group) || replica.isSuspended || !replica.hasTable) return;
@@ -387,14 +405,15 @@ export class Replicas {
     await changing;
   }
 
-  /** Works on a table for which nobody waits. A table that fails meanwhile is opened again, as after an apply. */
+  /** Does background work on a table. A table that fails meanwhile is opened again, as after an apply. */
   async tend(replica: Replica, work: (table: Table) => Promise<void>): Promise<void> {
     if (replica.isClosed || !replica.hasTable) return;
     const { table } = replica;
     try {
       await work(table);
     } catch (error) {
-      // A table that was opened in the middle of an entry cannot be read before the log has ended it (A4).
+      // A table that was opened in the middle of an entry cannot be read before the log has applied the rest of it
+      // (A4).
       if (error instanceof TableHalfAppliedError) return;
       if (!(error instanceof TableClosedError || error instanceof StoreDamagedError)) throw error;
       this.#tableFailed(replica, table, error);
@@ -427,7 +446,7 @@ export class Replicas {
     }
   }
 
-  /** There is room on the disk again: every core starts anew from what the log holds (D6). */
+  /** Starts every core anew from the log, since there is room on the disk again (D6). */
   async restartAll(): Promise<void> {
     for (const replica of this.#replicas.values()) {
       if (this.#installing.has(replica.group) || replica.isStopped) continue;
@@ -462,13 +481,16 @@ export class Replicas {
     if (table === undefined && !replica.speaksFrames) await this.#beginAnew(replica);
   }
 
-  /** The name of a group that no registry names; undefined: the registry does. */
+  /** Gives the name of a group that is not in the registry; undefined for one that is. */
   #unregisteredName(group: GroupId): string | undefined {
     if (group === META_SHARD) return 'meta';
     return group === WOLF_SHARD ? this.#options.wolf?.table : undefined;
   }
 
-  /** D7: after a crash between the two steps of an installation, the table's place wins over an older log. */
+  /**
+   * Makes the log agree with the table: after a crash between the two steps of an installation the table's place wins
+   * over an older log (D7).
+   */
   async #agree(log: GroupLog, table: Table): Promise<void> {
     const { appliedIndex: index, appliedTerm: term } = table;
     if (index < log.truncated.index) {
@@ -481,7 +503,7 @@ export class Replicas {
   }
 
   /**
-   * Starts the log after a state that came from elsewhere, perhaps of a later term than this node knows. It has
+   * Starts the log after a state that came from elsewhere, perhaps of a later term than this node knows. The node has
    * not voted in that term: a vote counts only when the term is durable (D1).
    */
   #resetLog(log: GroupLog, to: SnapshotMetadata): Promise<void> {
@@ -496,7 +518,10 @@ export class Replicas {
     ]);
   }
 
-  /** Undefined when the store lost writes (D4). */
+  /**
+   * Opens a table. Resolves to undefined when its store lost writes or is damaged (D4), and the table can be rebuilt
+   * from peers.
+   */
   async #openTable(
     group: GroupId,
     { base, create, isReplicated = false }: { base: number; create: boolean; isReplicated?: boolean },
@@ -510,7 +535,7 @@ export class Replicas {
         create,
         initialIndex: base,
         isReplicated,
-        // What the registry says decides what a node that starts does: each change of it goes to the disk at once.
+        // The registry decides what a node does at its start, so each change of it goes to the disk at once.
         writeBufferSizeBytes: group === META_SHARD ? 0 : storeWriteBufferBytes,
         keyBlockKeys,
         writeBudget: this.#writeBudget,
@@ -561,7 +586,7 @@ export class Replicas {
   }
 }
 
-/** The same members, of which `id` does not vote. */
+/** Gives a membership with the same members, in which `id` does not vote. */
 export function withLearner({ voters, learners }: Membership, id: NodeId): Membership {
   return {
     voters: voters.filter((voter) => voter !== id),
@@ -574,7 +599,7 @@ function hasNoCopy(log: GroupLog): boolean {
   return voters.length + learners.length === 1;
 }
 
-/** D4: a one-node cluster cannot rebuild a table, and serves nothing of what cannot be believed. */
+/** Makes the error of a cluster of one, which cannot rebuild a damaged table and serves nothing of it (D4). */
 function noCopy(group: GroupId, reason: string): DataDirectoryError {
   return new DataDirectoryError(
     `tables/${storeName(group)} is damaged or has lost writes and this cluster has no other copy: give the node an empty data directory and bring its tables back with "coxswain restore" from a backup (${reason})`,

@@ -1,8 +1,8 @@
 const CAPACITY_MIN = 64;
 
 /**
- * What has consecutive numbers, from the first that is still there to the last that was added: a ring, which holes do not
- * hurt. No `Map`, for the reason that `StreamTable` of packages/http2 gives.
+ * Holds items with consecutive numbers, from the first that is still there to the last that was added, in a ring in
+ * which holes do no harm. It is no `Map`, for the reason that `StreamTable` of packages/http2 gives.
  */
 export class SequenceWindow<Item extends { readonly sequence: number }> {
   #ring: (Item | undefined)[] = new Array<undefined>(CAPACITY_MIN).fill(undefined);
@@ -10,21 +10,22 @@ export class SequenceWindow<Item extends { readonly sequence: number }> {
   #next = 1;
   #size = 0;
 
+  /** The number of items. */
   get size(): number {
     return this.#size;
   }
 
-  /** Of the first item that is there; where there is none, `next`. */
+  /** The number of the first item; `next` when there is none. */
   get first(): number {
     return this.#first;
   }
 
-  /** What the next item is to have. */
+  /** The number that the next item must have. */
   get next(): number {
     return this.#next;
   }
 
-  /** Adds the item with the number `next`. */
+  /** Adds an item, whose number must be `next`. */
   add(item: Item): void {
     if (this.#next - this.#first === this.#ring.length) this.#grow();
     this.#ring[item.sequence & (this.#ring.length - 1)] = item;
@@ -45,7 +46,7 @@ export class SequenceWindow<Item extends { readonly sequence: number }> {
     while (this.#first < this.#next && this.#ring[this.#first & mask] === undefined) this.#first += 1;
   }
 
-  /** Gives them in order. They may be deleted and added to meanwhile. */
+  /** Gives the items in order. Items may be deleted and added while the caller goes through them. */
   values(): Item[] {
     const items: Item[] = [];
     for (let sequence = this.#first; sequence < this.#next; sequence++) {

@@ -7,14 +7,14 @@ import type { BulkSource, Log, PeerTransport } from '../api/environment.js';
 import type { FrameHeader } from '../cluster/frame.js';
 import type { Replica } from './replica.js';
 
-/** Bulk frames are at most this large (ARCHITECTURE.md, "Nodes among themselves"). */
+/** The limit of one chunk of a bulk stream (ARCHITECTURE.md, "Nodes among themselves"). */
 const CHUNK_BYTES_MAX = 512 * 1024;
-/** A node streams to this many peers and groups at a time; more would only share its disk and its link. */
+/** The limit of the snapshots that a node sends at a time; more would only share its disk and its link. */
 const SENDING_MAX = 2;
 
 const packr = new Packr({ useRecords: false });
 
-/** What opens a bulk stream: who sends which group's state (T4), in which transfer (D7). */
+/** The header of a bulk stream: who sends which group's state (T4), in which transfer (D7). */
 interface TransferHeader {
   readonly clusterId: string;
   readonly from: NodeId;
@@ -31,19 +31,21 @@ export interface ReceivedSnapshot {
   readonly metadata: SnapshotMetadata;
   readonly storeName: string;
   readonly from: NodeId;
-  /** The sender's term. */
+  /** The term of the sender. */
   readonly term: number;
 }
 
+/** Gives the name of the store in which a group's snapshot arrives. */
 export const incomingStoreName = (group: GroupId) => `shard-${group}.incoming`;
 
+/** The parts of a node that Snapshots uses. */
 export interface SnapshotsOptions {
   readonly transport: PeerTransport;
   readonly stores: StoreDirectory;
   readonly random: Random;
   readonly log: Log;
   readonly header: () => FrameHeader;
-  /** Why a sender is not believed, or undefined (T4). */
+  /** Says why a sender is not believed (T4); undefined when it is. */
   readonly checkMember: (sender: {
     clusterId: string;
     from: NodeId;
@@ -54,7 +56,7 @@ export interface SnapshotsOptions {
   readonly received: (replica: Replica, snapshot: ReceivedSnapshot) => Promise<boolean>;
 }
 
-/** Sends and receives the state of groups, one stream each (D7): a broken stream starts over from nothing. */
+/** Sends and receives the state of groups, one stream each (D7). A broken stream starts over from nothing. */
 export class Snapshots {
   readonly #options: SnapshotsOptions;
   readonly #sending = new Set<string>();
@@ -66,7 +68,10 @@ export class Snapshots {
     this.#options = options;
   }
 
-  /** Resolves to whether the peer has taken it. False at once when there is no room for one more. Rejects when the table cannot be read. */
+  /**
+   * Sends a replica's state to a peer, and resolves to whether the peer has taken it. Resolves to false at once when
+   * too many snapshots are being sent. Rejects when the table cannot be read.
+   */
   async send(replica: Replica, to: NodeId): Promise<boolean> {
     const key = `${replica.group} ${to}`;
     if (!replica.hasTable || this.#sending.has(key) || this.#sending.size >= SENDING_MAX) return false;
@@ -112,7 +117,7 @@ export class Snapshots {
     }
   }
 
-  /** Takes a stream, and answers it. */
+  /** Receives a snapshot, hands it to its group, and gives the verdict for the sender. */
   async receive(source: BulkSource): Promise<{ accepted: boolean; reason: string }> {
     const { checkMember, log, stores } = this.#options;
     const refuse = (reason: string) => ({ accepted: false, reason });
@@ -150,7 +155,10 @@ export class Snapshots {
   }
 }
 
-/** Undefined for bytes that are no header: anyone who reaches the raft port may send some. */
+/**
+ * Reads the header of a stream. Returns undefined for bytes that are no header: anyone who reaches the raft port may
+ * send some.
+ */
 function readTransfer(bytes: Buffer): TransferHeader | undefined {
   let transfer: Partial<TransferHeader> | null | undefined;
   try {

@@ -5,9 +5,9 @@ import type { Peers } from '../cluster/peers.js';
 import type { Replica, Turn } from './replica.js';
 
 /**
- * The node's loop (ARCHITECTURE.md, "Turns"). One turn: step every group that has input, send to the peers
- * before the own disk write (thesis 10.2.1), write all groups' appends with one sync, hand back what became
- * durable. A turn may begin while the last one's sync is under way: the log gathers what comes meanwhile.
+ * Runs the node's loop (ARCHITECTURE.md, "Turns"). One turn steps every group that has input, sends to the peers before
+ * the own disk write (thesis 10.2.1), writes the appends of all groups with one sync, and hands back what became
+ * durable. A turn may begin while the last one's sync is under way: the log gathers what arrives meanwhile.
  */
 export class Turns {
   readonly #clock: Clock;
@@ -34,7 +34,10 @@ export class Turns {
     this.#onFatal = options.onFatal;
   }
 
-  /** Soon, so that all input that already waits shares the turn. */
+  /**
+   * Schedules a turn in which the replica takes part: soon, but after all input that already waits, so that it shares
+   * the turn.
+   */
   schedule(replica: Replica): void {
     this.#waiting.add(replica);
     if (this.#isScheduled) return;
@@ -47,6 +50,7 @@ export class Turns {
     this.run();
   };
 
+  /** Runs a turn now, for all replicas that were scheduled. */
   run(): void {
     const turn: Turn = { writes: [], appends: [] };
     try {
@@ -68,7 +72,10 @@ export class Turns {
     );
   }
 
-  /** Rejects when the write failed, once the node knows of it: a full disk is survived, anything else is fatal (D6). */
+  /**
+   * Writes to the log. Resolves when the write is durable. When it failed, the node is informed first, and then this
+   * rejects: a full disk is survived, anything else is fatal (D6).
+   */
   write(writes: readonly GroupWrite[]): Promise<void> {
     const written = this.#wal.append(writes);
     const earlier = this.#lastWrite;
@@ -77,27 +84,30 @@ export class Turns {
       (error: unknown) => {
         if (error instanceof WalFullError) this.#onDiskFull();
         else this.#onFatal(error);
-        // A refused write ends at once; those that the log had taken before may still wait for room.
+        // A refused write ends at once; writes that the log had taken before may still wait for room.
         return earlier;
       },
     );
     return written;
   }
 
-  /** Resolves when every write so far has ended, well or not. */
+  /** Resolves when every write so far has ended, whether it succeeded or not. */
   settled(): Promise<void> {
     return this.#lastWrite;
   }
 
-  /** An append of this core was refused: nothing of it is acknowledged any more, and it is to be started anew. */
+  /**
+   * Whether an append of this core was refused. Then nothing of the core is acknowledged any more, and it is to be
+   * started anew.
+   */
   isRefused(raft: Raft): boolean {
     return this.#refusedCores.has(raft);
   }
 
   /**
-   * `write` has informed whom it concerns. What these cores hand out from now on builds on entries that were not written, so
-   * none of it may be acknowledged (D1), also where the log still takes it; they are started anew when there is room.
-   * A group that was made after the disk was found full is suspended only here (D6).
+   * Handles a refused turn, of which `write` has informed the node. Everything that these cores hand out from now on
+   * builds on entries that were not written, so none of it may be acknowledged (D1), even if the log takes it; they are
+   * started anew when there is room. A group that was made after the disk was found full is suspended only here (D6).
    */
   #refused(turn: Turn, isDiskFull: boolean): void {
     for (const { raft } of turn.appends) this.#refusedCores.add(raft);
@@ -109,7 +119,7 @@ export class Turns {
   #durable(turn: Turn): void {
     try {
       for (const { replica, raft, append } of turn.appends) {
-        // The core was started anew meanwhile: it has read this from the log.
+        // If the core was started anew meanwhile, it has read this from the log.
         if (replica.raft !== raft || replica.isClosed || this.isRefused(raft)) continue;
         replica.appended(append);
       }
@@ -117,7 +127,7 @@ export class Turns {
       this.#onFatal(error);
       return;
     }
-    // At once, not on the next round of the event loop: acknowledgements wait.
+    // At once, not on the next round of the event loop, because acknowledgements wait.
     this.run();
   }
 }

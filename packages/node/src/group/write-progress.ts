@@ -4,8 +4,8 @@ import type { Proposal } from './proposals.js';
 import type { WriteStages } from './write-stages.js';
 
 /**
- * When the entries of one group that are under way reached the stages of a write, and the measuring of those that this
- * node proposed. It costs a reading of the clock and a mark for each batch, not for each entry.
+ * Notes when the entries of one group that are under way reach the stages of a write, and measures those that this node
+ * proposed. It costs a reading of the clock and a mark for each batch, not for each entry.
  */
 export class WriteProgress {
   readonly #stages: WriteStages;
@@ -19,23 +19,24 @@ export class WriteProgress {
     this.#clock = clock;
   }
 
-  /** Is about to be handed to the write-ahead log. */
+  /** Called when an append is about to be handed to the write-ahead log. */
   handed({ entries }: StorageAppend): void {
     this.#handed.reach(entries, this.#clock.monotonicMs());
   }
 
+  /** Called when an append is durable in the write-ahead log. */
   durable({ entries }: StorageAppend): void {
     this.#durable.reach(entries, this.#clock.monotonicMs());
   }
 
-  /** Committed and durable here (D2). */
+  /** Called when entries are committed and durable here (D2). */
   committed(entries: readonly Entry[]): void {
     this.#committed.reach(entries, this.#clock.monotonicMs());
   }
 
   /**
-   * These entries are applied and about to be answered: `proposals` holds, at the same places, what this node proposed
-   * and somebody waits for.
+   * Called when entries are applied and about to be answered. `proposals` holds, at the same positions, the proposals
+   * of this node for which somebody waits.
    */
   applied(entries: readonly Entry[], proposals: readonly (Proposal | undefined)[]): void {
     const nowMs = this.#clock.monotonicMs();
@@ -47,7 +48,7 @@ export class WriteProgress {
       const handedMs = this.#handed.at(index);
       const durableMs = this.#durable.at(index);
       const committedMs = this.#committed.at(index);
-      // What the core took over from before it was started anew was handed over in another life.
+      // Entries that were in the log when the core was started anew have no marks.
       if (handedMs === undefined || durableMs === undefined || committedMs === undefined) continue;
       stages.queue.observe((handedMs - proposal.beganMs) / 1000);
       stages.wal.observe((durableMs - handedMs) / 1000);
@@ -58,7 +59,7 @@ export class WriteProgress {
     this.#forget(entries.at(-1)!.index);
   }
 
-  /** The core begins anew. */
+  /** Forgets all marks, because the core begins anew. */
   clear(): void {
     this.#forget(Number.POSITIVE_INFINITY);
   }
@@ -68,12 +69,12 @@ export class WriteProgress {
   }
 }
 
-/** When entries reached one stage. */
+/** The times at which entries reached one stage. */
 class Milestone {
-  /** Ascending; no two hold the same index. */
+  /** The marks in ascending order; no two cover the same index. */
   readonly #marks: { readonly first: number; last: number; readonly atMs: number }[] = [];
 
-  /** These consecutive entries have reached it. Those that they take the place of count no more. */
+  /** Notes that these consecutive entries have reached the stage. Entries whose place they take no longer count. */
   reach(entries: readonly Entry[], atMs: number): void {
     if (entries.length === 0) return;
     const marks = this.#marks;
@@ -85,14 +86,17 @@ class Milestone {
     marks.push({ first, last: entries.at(-1)!.index, atMs });
   }
 
-  /** Is asked in ascending order: what was reached before `index` is forgotten. */
+  /**
+   * Gives the time at which the entry at `index` reached the stage. Called in ascending order: entries before `index`
+   * are forgotten.
+   */
   at(index: number): number | undefined {
     this.forget(index - 1);
     const mark = this.#marks[0];
     return mark !== undefined && mark.first <= index ? mark.atMs : undefined;
   }
 
-  /** Everything up to `index` is done with. */
+  /** Forgets the entries up to `index`. */
   forget(index: number): void {
     while (this.#marks.length > 0 && this.#marks[0]!.last <= index) this.#marks.shift();
   }

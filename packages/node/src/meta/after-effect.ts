@@ -1,6 +1,9 @@
 import { ApiError, errors, Status } from '../api/errors.js';
 
-/** Awaits work of which a part is done already: UNAVAILABLE would say that nothing was, so it ends as `outcomeUnknown` (P1). */
+/**
+ * Awaits work of which a part is done already. If it fails with UNAVAILABLE, which would say that nothing was done,
+ * throws `outcomeUnknown` instead (P1).
+ */
 export async function afterEffect<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;

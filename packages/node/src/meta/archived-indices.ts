@@ -1,7 +1,7 @@
 import type { Call } from '../api/call.js';
 import type { MetaGroup } from './meta-group.js';
 
-/** How far the archive has the logs of shards, as every member knows it. */
+/** Knows up to which index the archive has the logs of shards, as every member knows it. */
 export class ArchivedIndices {
   readonly #meta: MetaGroup;
 
@@ -9,12 +9,15 @@ export class ArchivedIndices {
     this.#meta = meta;
   }
 
-  /** Up to here the archive has the shard's log; 0: nothing. */
+  /** Gives the index up to which the archive has the shard's log; 0 when it has nothing. */
   of(shardId: number): number {
     return this.#meta.registry.archivedIndex(shardId);
   }
 
-  /** Makes known how far the archive has these shards' logs, by shard id. Leaves out what every member knows already. */
+  /**
+   * Makes known to every member up to which index the archive has these shards' logs, by shard id. Leaves out the
+   * indices that they know already.
+   */
   async report(indices: ReadonlyMap<number, number>, { deadlineMs }: Call): Promise<void> {
     for (;;) {
       const command = this.#meta.commands.writeArchived(indices);

@@ -6,30 +6,45 @@ import { ApiError, errors } from '../api/errors.js';
 import type { Loader, UnfinishedClone } from './records.js';
 import type { RegisteredClone } from './registry.js';
 
-/** How long a node that fills the cluster may be out of reach before the leader of the meta group says that its clone has failed. */
+/**
+ * The time for which the node that fills the cluster may be out of reach before the leader of the meta group declares
+ * its clone failed.
+ */
 const FILLER_GONE_MS = 60_000;
-/** How long the node tries by itself to write how a clone has ended, before it tries again. */
+/** The time limit of one attempt of the node to record the end of a clone. */
 const END_MS = 5_000;
-/** How often is looked whether every member knows that a clone has begun. */
+/** The interval at which a node looks whether every member knows that a clone has begun. */
 const LOOK_MS = 20;
-/** What the log says of a clone that has failed. */
+/** The log message about a clone that has failed. */
 export const CLONE_FAILED =
   'a clone has failed: delete the tables that have come and clone again, or keep them with "coxswain clone forget"';
 
+/** The parts of a node that ClusterClone uses. */
 export interface ClusterCloneContext {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
   readonly self: Loader;
-  /** As of the meta group's applied index here. */
+  /**
+   * Gives the clone that the registry holds, as of the meta group's applied index here; undefined when it holds none.
+   */
   readonly registered: () => RegisteredClone | undefined;
-  /** This node has caught up since its start: what its disk says of a clone may be old before that. */
+  /**
+   * Whether this node has caught up with the meta group since its start. Before that its record of a clone may be out
+   * of date.
+   */
   readonly isFresh: () => boolean;
-  /** Resolves when what was committed to the meta group is applied here. */
+  /** Resolves when everything that was committed to the meta group by now is applied here. */
   readonly confirmRead: (deadlineMs: number) => Promise<void>;
-  /** Registers `clone` in the place of the one before; undefined: none. False: that one has changed meanwhile. */
+  /**
+   * Registers `clone`, or none when it is undefined, in the place of the registered one. Resolves to false when that
+   * one has changed meanwhile.
+   */
   readonly write: (clone: UnfinishedClone | undefined, deadlineMs: number) => Promise<boolean>;
-  /** Every member but this one that is within reach, or may still believe that it is, has applied the meta group so far. */
+  /**
+   * Whether every other member that is within reach, or may still believe that it is, has applied the meta group up to
+   * `metaIndex`.
+   */
   readonly isKnownToAll: (metaIndex: number) => boolean;
   readonly leadsMeta: () => boolean;
   readonly isAlive: (peer: NodeId) => boolean;
@@ -37,48 +52,57 @@ export interface ClusterCloneContext {
 
 /** A clone that this process has begun. */
 export interface HeldClone {
-  /** Random: no other clone has it. */
+  /** A random id that no other clone has. */
   readonly id: string;
-  /** False: it was forgotten, or is held to have failed, because this node was out of reach for too long. */
+  /**
+   * Whether the clone is still this process's. False when it was forgotten, or was declared failed because this node
+   * was out of reach for too long.
+   */
   readonly isHeld: boolean;
   /**
-   * Says durably that the clone succeeded, or with `error` why it failed. Resolves when it was tried: the node goes on
-   * trying by itself.
+   * Records durably that the clone succeeded, or with `error` why it failed. Resolves after one attempt; the node goes
+   * on trying by itself.
    */
   end(error?: string): Promise<void>;
-  /** Takes back that it was begun: nothing has come yet. */
+  /** Takes the clone back, because nothing of it has come yet. */
   withdraw(): Promise<void>;
 }
 
 /**
- * The clone of another cluster that fills this one, or was meant to (docs/operations-protocols.md §2). That it has not succeeded
- * is a record of the meta group, so every member knows it, whichever node fills the cluster, and after every restart:
- * who waits for SERVING must never get half a cluster. The record goes when the clone succeeds, when the next one takes
- * its place and succeeds, or when an operator forgets it.
+ * The clone of another cluster that fills this one, or began to and did not succeed (docs/operations-protocols.md §2).
+ * A record of the meta group says that it has not succeeded, so every member knows it, whichever node fills the
+ * cluster, and after every restart: a client that waits for SERVING must never get half a cluster. The record goes when
+ * the clone succeeds, when the next one takes its place and succeeds, or when an operator forgets it.
  */
 export class ClusterClone {
   readonly #context: ClusterCloneContext;
-  /** The clone that this process fills the cluster by. */
+  /** The id of the clone with which this process fills the cluster. */
   #heldId: string | undefined;
-  /** One that this process gave up before anything had come, though its record may still be written. */
+  /** The id of a clone that this process gave up before anything had come, although its record may still be written. */
   #withdrawnId: string | undefined;
-  /** How that clone has ended, until it is written. */
+  /** How the clone of this process has ended, until that is recorded. */
   #ended: { readonly error: string | undefined } | undefined;
-  /** The last clone whose failure is in the log of this process, or will be: whoever begins one says how it ends. */
+  /**
+   * The id of the last clone whose failure is in the log of this process, or will be: the process that begins a clone
+   * logs its end.
+   */
   #toldId: string | undefined;
-  /** Since when the filler is out of reach. */
+  /** Since when the node that fills the cluster has been out of reach. */
   #gone: { readonly id: string; readonly sinceMs: number } | undefined;
 
   constructor(context: ClusterCloneContext) {
     this.#context = context;
   }
 
-  /** Undefined: none was begun, or the last one succeeded or was forgotten, as far as this node knows. */
+  /**
+   * The clone that has not succeeded, as far as this node knows; undefined when none was begun, or the last one
+   * succeeded or was forgotten.
+   */
   get unfinished(): UnfinishedClone | undefined {
     return this.#context.registered();
   }
 
-  /** A node that is there fills the cluster now. */
+  /** Whether a node that is within reach fills the cluster now. */
   get isRunning(): boolean {
     const clone = this.unfinished;
     if (clone === undefined || clone.error !== null) return false;
@@ -87,9 +111,9 @@ export class ClusterClone {
   }
 
   /**
-   * T2: half of the tables must not be taken for all of them, nor lose what was written to them when the rest comes. So
-   * until a clone has succeeded or was forgotten, it alone writes: `cloneId` says that the clone itself asks. Throws
-   * cloning and cloneFailed.
+   * Throws `cloning` or `cloneFailed` until a clone has succeeded or was forgotten. A clone itself passes its
+   * `cloneId`, and may write as long as it is the registered one and has not failed. So half of the tables are not
+   * taken for all of them, and no write to them is lost when the rest comes (T2).
    */
   checkWrite(cloneId?: string): void {
     const clone = this.unfinished;
@@ -98,16 +122,19 @@ export class ClusterClone {
     if (clone === undefined || clone.error !== null) throw errors.cloneFailed();
   }
 
-  /** What has come may be deleted, so that another clone can begin, but not before this one has ended. Throws cloning. */
+  /**
+   * Throws `cloning` while a clone goes on. After its end the tables that have come may be deleted, so that another
+   * clone can begin.
+   */
   checkDelete(): void {
-    // Also where the node that fills the cluster cannot be reached from here.
+    // This holds even if the node that fills the cluster cannot be reached from here.
     if (this.unfinished?.error === null) throw errors.cloning();
   }
 
   /**
-   * Writes that the cluster is being filled, in the place of a clone that did not succeed. Resolves when every member that
-   * answers anybody knows it: no health probe of any of them says SERVING from then on. When it rejects nothing is left.
-   * Errors: anotherRequest, timeout, and those of a proposal.
+   * Records that a clone of `donor` fills the cluster, in the place of one that did not succeed. Resolves when every
+   * member that answers clients knows it: from then on no health probe of any of them says SERVING. When it rejects, no
+   * record is left. Errors: anotherRequest, timeout, and those of a proposal.
    */
   async begin(donor: string, { deadlineMs }: Call): Promise<HeldClone> {
     const { self: filler, random, confirmRead, write } = this.#context;
@@ -135,14 +162,17 @@ export class ClusterClone {
     };
   }
 
-  /** Nothing has come yet, so there is nothing that anybody must be warned of. */
+  /** Removes the record of a clone of which nothing has come, so that nobody needs to be warned of it. */
   async #withdraw(id: string): Promise<void> {
     if (this.#heldId !== id) return;
     this.#withdrawnId = id;
     await this.#end(undefined);
   }
 
-  /** The attempt may come through although it rejects: then the clone is this process's all the same. */
+  /**
+   * Holds the clone `id` while `attempt` writes it. The attempt may take effect although it rejects; then the clone is
+   * this process's all the same.
+   */
   async #holding(id: string, attempt: () => Promise<boolean>): Promise<boolean> {
     this.#heldId = id;
     const isWritten = await attempt();
@@ -162,8 +192,8 @@ export class ClusterClone {
   }
 
   /**
-   * Takes the cluster as it is: from now on nothing is said of a clone. Gives the one that is forgotten; undefined: there
-   * was none. Errors: cloneRunning, and those of a proposal.
+   * Accepts the cluster as it is, and removes the record of a clone that did not succeed. Resolves to that record, or
+   * to undefined when there was none. Errors: cloneRunning, and those of a proposal.
    */
   async forget({ deadlineMs }: Call): Promise<UnfinishedClone | undefined> {
     const { confirmRead, registered, write } = this.#context;
@@ -177,8 +207,8 @@ export class ClusterClone {
   }
 
   /**
-   * Called from time to time: writes what could not be written before, and that a clone has failed whose node is gone; and
-   * says in the log that one has failed, also after a restart.
+   * Called from time to time. Records what could not be recorded before, and the failure of a clone whose node is gone;
+   * logs the failure of a clone, also after a restart.
    */
   async tend(): Promise<void> {
     const { self, isAlive, leadsMeta, write } = this.#context;

@@ -7,14 +7,18 @@ import { DataDirectoryError } from '../cluster/identity.js';
 import type { MetaGroup } from './meta-group.js';
 import type { ReplicationHold } from './registry.js';
 
+/** The parts of a node that ClusterSettings uses. */
 export interface ClusterSettingsOptions {
   readonly options: NodeOptions;
   readonly log: Log;
-  /** This data must not be used as the node was started. */
+  /** Called when this data must not be used in the role in which the node was started. */
   readonly onRefused: (error: DataDirectoryError) => void;
 }
 
-/** What the cluster is to others (R4, R5): its role, its leader cluster, and what holds replication up. */
+/**
+ * Keeps the cluster's relation to other clusters (R4, R5): its role, its leader cluster, and the reasons for which
+ * replication is held up.
+ */
 export class ClusterSettings {
   readonly #meta: MetaGroup;
   readonly #options: NodeOptions;
@@ -46,8 +50,9 @@ export class ClusterSettings {
   }
 
   /**
-   * R5: a follower cluster has its tables from its leader cluster, a leader cluster from nobody, and one that is being
-   * promoted keeps those that it has: each becomes its own.
+   * Throws `promoting` or `notReady` unless the cluster has the role `needed` (R5). A follower cluster takes its tables
+   * from its leader cluster, and a leader cluster from nobody; one that is being promoted keeps the tables that it has,
+   * and each becomes its own.
    */
   checkRole(needed: ClusterRole): void {
     const { role } = this.#meta.registry;
@@ -71,7 +76,7 @@ export class ClusterSettings {
     for (;;) {
       const table = registry.table(name);
       const { stopped, isResetWanted } = registry.holdOf(name);
-      // A reset that was asked for meanwhile makes it go on, whatever was wrong before.
+      // A reset that was requested meanwhile makes replication go on, whatever was wrong before.
       if (table === undefined || stopped !== undefined || isResetWanted) return;
       const command = this.#meta.commands.writeHolds([table], { stopped: reason, isResetWanted: false });
       if (await this.#meta.propose(command, call.deadlineMs)) return;
@@ -121,7 +126,10 @@ export class ClusterSettings {
     );
   }
 
-  /** R5: what the data is and what the node was started as must agree, before anything is written over. */
+  /**
+   * Checks, before anything is written over, that the role in the data and the role in which the node was started agree
+   * (R5).
+   */
   checkStartedAs(): void {
     if (!this.#meta.registry.hasGenesis || this.#hasCheckedStart) return;
     const { role, wasPromoted } = this.#meta.registry;

@@ -8,17 +8,25 @@ import type { MemberInfo } from '../api/reports-api.js';
 import type { MetaGroup } from './meta-group.js';
 import { OWN_PROPOSAL_MS } from './own-proposals.js';
 
-/** What a new table (4, more as it grows), connections, logs and the files that grown tables open may need. */
+/**
+ * The descriptors that a new table (4, and more as it grows), connections, logs and the files that grown tables open
+ * may need.
+ */
 const SPARE_DESCRIPTORS = 96;
-/** A node that was short takes tables again with so many more left: connections come and go. */
+/**
+ * The number of further free descriptors from which a node that was short takes tables again: connections come and go.
+ */
 const DESCRIPTORS_HYSTERESIS = 32;
 
-/** What the registry says of the members: how clients reach them, what operators want of them, and who lacks descriptors. */
+/**
+ * Keeps the registry's records of the members: how clients reach them, the states that operators want them to be in,
+ * and which of them lack descriptors.
+ */
 export class MemberRecords {
   readonly #meta: MetaGroup;
   readonly #options: NodeOptions;
   readonly #environment: Pick<Environment, 'clock' | 'files' | 'log'>;
-  /** The limit of descriptors that this process's log calls too low now. */
+  /** The limit of descriptors that this process last logged as too low; undefined when it has enough. */
   #loggedShortOf: number | undefined;
 
   constructor(
@@ -31,14 +39,14 @@ export class MemberRecords {
     this.#environment = environment;
   }
 
-  /** The members, by what this node was started with and what each has written of itself. */
+  /** Lists the members, by the options of this node and by what each member has written about itself. */
   list(): MemberInfo[] {
     const { initialMembers, nodeId, nodeName, clientUrls, restAddress } = this.#options;
     return [...initialMembers].map(([id, raftAddress]) => {
-      // Of itself a node knows it from its configuration, of the others from what they have written into the meta group.
+      // A node knows itself from its configuration, and the others from what they have written into the meta group.
       if (id === nodeId) return { id, name: nodeName, raftAddress, clientUrls, restAddress };
       const written = this.#meta.registry.member(id);
-      // Addresses come from the flags at each start; a member may have written its own before an earlier one.
+      // Addresses come from the options at each start; the one that a member has written may be from an earlier start.
       return {
         ...{ id, name: written?.name ?? `node-${id}`, raftAddress, clientUrls: written?.clientUrls ?? [] },
         restAddress: written?.restAddress ?? '',
@@ -60,7 +68,10 @@ export class MemberRecords {
     return new Map([...this.#options.initialMembers.keys()].map((id) => [id, this.state(id)]));
   }
 
-  /** Undefined: it is done. Else the state that the member is in, which is none of `from`. */
+  /**
+   * Changes a member's state. Resolves to undefined when that is done, and otherwise to the member's state, which is
+   * none of `from`.
+   */
   async changeState(id: NodeId, { from, to }: StateChange, call: Call): Promise<MemberState | undefined> {
     await this.states(call);
     for (;;) {
@@ -71,8 +82,9 @@ export class MemberRecords {
   }
 
   /**
-   * A node that runs out of descriptors ends, and cannot open its tables again: there must be room for one more, here and
-   * on every other member. Each says in the registry when it has too few left.
+   * Throws `tooFewDescriptors` or `memberHasTooFewDescriptors` unless this node and every other member have room for
+   * another table: a node that runs out of descriptors ends, and cannot open its tables again. Each member records in
+   * the registry when it has too few left.
    */
   async checkDescriptors(): Promise<void> {
     const { inUse, max } = await this.#environment.files.descriptors();
@@ -83,14 +95,14 @@ export class MemberRecords {
     }
   }
 
-  /** This node's limit of descriptors where it has too few left for another table. */
+  /** Gives this node's limit of descriptors when it has too few left for another table; undefined otherwise. */
   async #descriptorsShortOf(): Promise<number | undefined> {
     const wasShort = this.#meta.registry.member(this.#options.nodeId)?.descriptorsShortOf !== undefined;
     const { inUse, max } = await this.#environment.files.descriptors();
     return inUse + SPARE_DESCRIPTORS + (wasShort ? DESCRIPTORS_HYSTERESIS : 0) > max ? max : undefined;
   }
 
-  /** Writes for the others how clients reach this node, and whether it can open another table. */
+  /** Writes into the registry how clients reach this node, and whether it can open another table. */
   async writeOwn(deadlineMs: number): Promise<void> {
     const { nodeId, nodeName, clientUrls, restAddress, initialMembers, version } = this.#options;
     const raftAddress = initialMembers.get(nodeId) ?? '';
@@ -103,12 +115,16 @@ export class MemberRecords {
     await this.#meta.propose(this.#meta.commands.writeMember(member), deadlineMs);
   }
 
-  /** Once it has caught up, a node says when it cannot open another table, and when it can again. */
+  /**
+   * Called from time to time once this node has caught up: records and logs when it cannot open another table, and
+   * records when it can again.
+   */
   async watchDescriptors(): Promise<void> {
     const member = this.#meta.registry.member(this.#options.nodeId);
     if (member === undefined) return;
     const shortOf = await this.#descriptorsShortOf();
-    // Also where the members know it already: from an earlier start, or since it was so when this node first wrote its record.
+    // This is logged even if the members know it already: from an earlier start, or because it was so when this node
+    // first wrote its record.
     if (shortOf !== undefined && shortOf !== this.#loggedShortOf) {
       this.#environment.log(
         'warn',

@@ -11,7 +11,7 @@ import { Registry } from './registry.js';
 import { RegistryCommands } from './registry-commands.js';
 import { META_SHARD } from './shards.js';
 
-/** Proposes to the replica of a group. Rejects with the errors of `Replica.propose`. */
+/** Proposes a command to the replica of a group. Rejects with the errors of `Replica.propose`. */
 export type Propose = (
   replica: Replica,
   kind: CommandKind,
@@ -20,6 +20,7 @@ export type Propose = (
   cursor?: number,
 ) => Promise<ApplyResult>;
 
+/** The parts of a node that MetaGroup uses. */
 export interface MetaGroupOptions {
   readonly options: NodeOptions;
   readonly replicas: Replicas;
@@ -27,7 +28,7 @@ export interface MetaGroupOptions {
   readonly liveness: Liveness;
 }
 
-/** The meta group as this node takes part in it, and what it says here. */
+/** This node's access to the meta group: its replica, the registry that it holds, and changes of it. */
 export class MetaGroup {
   readonly registry = new Registry();
   readonly commands = new RegistryCommands(this.registry);
@@ -37,18 +38,19 @@ export class MetaGroup {
     this.#options = options;
   }
 
-  /** This node's replica of the group. Throws `notFormed` before the cluster has formed. */
+  /** Gives this node's replica of the meta group. Throws `notFormed` before the cluster has formed. */
   replica(): Replica {
     const meta = this.known;
     if (meta === undefined) throw this.#notFormed();
     return meta;
   }
 
-  /** This node's replica of the group; undefined before the cluster has formed. */
+  /** This node's replica of the meta group; undefined before the cluster has formed. */
   get known(): Replica | undefined {
     return this.#options.replicas.get(META_SHARD);
   }
 
+  /** Whether this node leads the meta group. */
   get isLed(): boolean {
     return this.known?.isLeader ?? false;
   }
@@ -60,25 +62,28 @@ export class MetaGroup {
     return errors.notFormed(answering.length, initialMembers.size);
   }
 
-  /** Every group's members: all nodes of the cluster. */
+  /** Gives the members of every group: all nodes of the cluster, as voters. */
   membership(): Membership {
     const voters = [...this.#options.options.initialMembers.keys()].sort((a, b) => a - b);
     return { voters, learners: [] };
   }
 
-  /** Resolves when the registry here says what was decided before the call. */
+  /** Resolves when the registry here holds everything that was decided before the call. */
   confirmRead(deadlineMs: number): Promise<void> {
     return this.replica().confirmRead(deadlineMs);
   }
 
-  /** Proposes a change of the registry. Says whether the transaction's compares held. */
+  /** Proposes a change of the registry. Resolves to whether the transaction's compares held. */
   async propose(command: mvcc.Command, deadlineMs: number): Promise<boolean> {
     const bytes = mvcc.Command.encode(command).finish();
     const result = await this.#options.propose(this.replica(), CommandKind.Command, bytes, deadlineMs);
     return result.succeeded;
   }
 
-  /** Changes the registry until `isDone` holds of it; another change may come in between. */
+  /**
+   * Proposes changes of the registry until `isDone` holds; another node's change may come in between. Throws `notReady`
+   * before the genesis is written.
+   */
   async change(isDone: () => boolean, command: () => mvcc.Command, { deadlineMs }: Call): Promise<void> {
     await this.confirmRead(deadlineMs);
     if (!this.registry.hasGenesis) throw errors.notReady();

@@ -16,9 +16,10 @@ import { TableDirectory } from './table-directory.js';
 import { TableLifecycle } from './table-lifecycle.js';
 import { Takeovers } from './takeovers.js';
 
-/** How long the node waits before it tries again what it wants for itself, in ticks. */
+/** The pause, in ticks, before the node repeats a failed attempt at work of its own. */
 const RETRY_TICKS = 10;
 
+/** The parts of a node that Meta uses. */
 export interface MetaOptions {
   readonly options: NodeOptions;
   readonly environment: Environment;
@@ -28,15 +29,17 @@ export interface MetaOptions {
   readonly peers: Peers;
   readonly liveness: Liveness;
   readonly isStopping: () => boolean;
-  /** Runs work that nobody waits for. */
+  /** Runs background work. */
   readonly run: (work: Promise<unknown>) => void;
-  /** This data must not be used as the node was started. */
+  /** Called when this data must not be used in the role in which the node was started. */
   readonly onRefused: (error: DataDirectoryError) => void;
-  /** The registry says something new. */
+  /** Called when the registry has changed. */
   readonly onChanged: () => void;
 }
 
-/** The meta group on this node: which tables and members there are, and who sees to it. */
+/**
+ * The meta group on this node: the parts that know and change its tables, members and settings, and their housekeeping.
+ */
 export class Meta {
   readonly group: MetaGroup;
   readonly directory: TableDirectory;
@@ -45,7 +48,7 @@ export class Meta {
   readonly lifecycle: TableLifecycle;
   readonly takeovers: Takeovers;
   readonly archived: ArchivedIndices;
-  /** The clone of another cluster that fills this one, or was meant to. */
+  /** The clone of another cluster that fills this one, or that began to and did not succeed. */
   readonly clone: ClusterClone;
   readonly #options: NodeOptions;
   readonly #environment: Environment;
@@ -77,7 +80,7 @@ export class Meta {
       registered: () => registry.clone,
       confirmRead: (deadlineMs) => this.group.confirmRead(deadlineMs),
       write: (clone, deadlineMs) => this.group.propose(commands.writeClone(clone), deadlineMs),
-      // Whoever has heard of nobody for so long takes none for the group's leader.
+      // A member that was silent for so long has given up every leader.
       isKnownToAll: (index) =>
         [...peers.ids].every((id) => peers.metaAppliedOf(id) >= index || liveness.isForlorn(id)),
       leadsMeta: () => this.group.isLed,
@@ -112,12 +115,12 @@ export class Meta {
     return this.#isFresh;
   }
 
-  /** The node stops: those who wait for the registry go on. */
+  /** Wakes those who wait for a change of the registry, because the node stops. */
   stopping(): void {
     this.directory.changes.notify();
   }
 
-  /** The genesis is known: makes the meta group where it is missing, and takes part. */
+  /** Called when the genesis is known: makes the meta group if it is missing, and takes part in it. */
   async enterCluster(): Promise<void> {
     let meta = this.group.known;
     if (meta === undefined) {
@@ -130,7 +133,7 @@ export class Meta {
       });
       await this.#identity.complete();
       this.#environment.log('info', 'the cluster has formed', { clusterId: this.#identity.clusterId });
-      // Somebody must be first, and the founder knows that it is.
+      // Somebody must campaign first, and the founder knows that it is the one.
       if (this.#options.nodeId === membership.voters[0]) meta.campaign(0);
     } else if (this.#identity.phase === 'joining') {
       await this.#identity.complete();
@@ -140,7 +143,10 @@ export class Meta {
     this.#run(this.#catchUp());
   }
 
-  /** After a start: what the disk says of the tables may be old, until the meta group has confirmed it. */
+  /**
+   * Catches up with the meta group after a start: the disk's record of the tables may be out of date until the group
+   * has confirmed it.
+   */
   async #catchUp(): Promise<void> {
     await this.#persist(async (deadlineMs) => {
       await this.group.confirmRead(deadlineMs);
@@ -149,7 +155,7 @@ export class Meta {
     await this.#persist((deadlineMs) => this.members.writeOwn(deadlineMs));
   }
 
-  /** As the meta group's leader: writes the genesis, and the tables that were asked for at the start. */
+  /** Called when this node leads the meta group: writes the genesis, and makes the tables that exist from the start. */
   async lead(): Promise<void> {
     await this.#persist(
       async (deadlineMs) => {
@@ -162,7 +168,7 @@ export class Meta {
         }
         for (const name of names) {
           const isThere = this.group.registry.table(name) ?? this.group.registry.loadingOf(name);
-          // A restore makes it, which would end in an error if it was made here (T2).
+          // A restore makes the table, and would fail if the table was made here (T2).
           if (isThere !== undefined) continue;
           await this.group.propose(this.group.commands.createTable(name, undefined, false), deadlineMs);
         }
@@ -171,12 +177,12 @@ export class Meta {
     );
   }
 
-  /** Called from time to time: ends what a caller's deadline or a crash left half-way. */
+  /** Called from time to time: completes work that a caller's deadline or a crash left half done. */
   async tend(): Promise<void> {
     if (this.#isTending) return;
     this.#isTending = true;
     try {
-      // What one of them cannot do now, for lack of a quorum or of time, keeps none of the others.
+      // A part that cannot do its work now, for lack of a quorum or of time, does not keep the others from theirs.
       await this.lifecycle.finishDeletions().catch(ignoreApiError);
       await this.takeovers.finishSwitches().catch(ignoreApiError);
       await this.lifecycle.endQuarantines().catch(ignoreApiError);
@@ -196,7 +202,7 @@ export class Meta {
     if (this.#isFresh) await this.members.watchDescriptors();
   }
 
-  /** Tries what the node wants for itself until it works, is not wanted any more, or the node stops. */
+  /** Repeats work of the node's own until it succeeds, is no longer wanted, or the node stops. */
   async #persist(attempt: (deadlineMs: number) => Promise<void>, isWanted = () => true): Promise<void> {
     const { clock } = this.#environment;
     while (!this.#isStopping() && isWanted()) {

@@ -1,2 +1,2 @@
-/** What the node proposes for itself is tried for this long, in milliseconds, and again later. */
+/** The time limit of a proposal that a node makes for itself, in milliseconds; it is repeated later. */
 export const OWN_PROPOSAL_MS = 5000;

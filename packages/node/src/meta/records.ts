@@ -6,85 +6,98 @@ import type { MemberState } from '../api/member-control.js';
 import type { MemberInfo } from '../api/reports-api.js';
 import { put, remove } from './transaction.js';
 
+/** A table, as the registry keeps it. */
 export interface TableRecord {
   readonly shardId: number;
-  /** The log of the shard starts after this index. */
+  /** The index after which the shard's log starts (T1). */
   readonly base: number;
   readonly config: Record<string, unknown> | null;
-  /** Follows the leader cluster's table of that name. Absent in older data: false. */
+  /** Whether the table follows the leader cluster's table of that name. Absent in older data: false. */
   readonly isReplicated?: boolean;
-  /** The entry that ended the shard's load: what it held before was no state of the table. Absent: it was not loaded. */
+  /**
+   * The index of the entry that ended the shard's load, before which it held no state of the table. Absent when it was
+   * not loaded.
+   */
   readonly loadedIndex?: number;
 }
 
+/** The cluster's relation to other clusters (R5), as the registry keeps it. */
 export interface ClusterRecord {
   readonly role: ClusterRole;
-  /** It was a follower cluster once. */
+  /** Whether the cluster was a follower cluster once. */
   readonly wasPromoted: boolean;
-  /** Null while none was met; empty for a leader cluster that gives no id (R4). */
+  /** The id of the leader cluster: null while none was met, empty for one that gives no id (R4). */
   readonly leaderClusterId: string | null;
 }
 
+/** A change of some fields of the ClusterRecord. */
 export type ClusterChange = Partial<ClusterRecord>;
 
-/** How a whole shard takes over. */
+/** How a shard that is completely loaded takes over a table's name (T2). */
 export interface Switching {
-  /** The entry that ended its load. */
+  /** The index of the entry that ended the shard's load. */
   readonly loadedIndex: number;
-  /** Only when the old shard is at that cursor. */
+  /** The cursor at which the old shard must be for the switch to take effect (R1); null when any will do. */
   readonly ifCursor: number | null;
 }
 
-/** The process that fills a shard. */
+/** The process that fills a shard or a cluster. */
 export interface Loader {
   readonly node: NodeId;
-  /** Hex. */
+  /** The boot of the process, in hex. */
   readonly boot: string;
 }
 
 /** A clone of another cluster that was begun and has not succeeded. */
 export interface UnfinishedClone {
-  /** Random: no other clone has it. */
+  /** A random id that no other clone has. */
   readonly id: string;
   /** The process that fills the cluster. */
   readonly filler: Loader;
   /** The address of the cluster that is cloned. */
   readonly donor: string;
-  /** Why it failed; null: it goes on, or its node has died and nobody has said so yet. */
+  /** Why the clone failed; null while it goes on, or when its node has died and nobody has recorded that yet. */
   readonly error: string | null;
 }
 
+/** A shard that is being filled to take over a table's name (T2), as the registry keeps it. */
 export interface LoadingRecord {
   readonly shardId: number;
   readonly base: number;
   readonly isReplicated: boolean;
-  /** Absent in older data. */
+  /** The process that fills the shard. Absent in older data. */
   readonly loader?: Loader;
-  /** Set once the shard is whole: from then on the switch is carried to its end, by anybody (T2). */
+  /** Set once the shard is completely loaded: from then on any node may carry the switch to its end (T2). */
   readonly switching: Switching | null;
 }
 
+/** Why the replication of a table is held up, as the registry keeps it. */
 export interface ReplicationRecord {
   readonly stopped: string | null;
   readonly isResetWanted: boolean;
 }
 
+/** A table in quarantine (R4), as the registry keeps it. */
 export interface QuarantineRecord {
   readonly name: string;
   readonly base: number;
-  /** As in TableRecord. */
+  /** The index of the entry that ended the shard's load; see TableRecord. */
   readonly loadedIndex?: number;
-  /** Wall time of the node that wrote it. */
+  /** The end of the quarantine, in milliseconds since 1970 by the clock of the node that wrote the record. */
   readonly untilMs: number;
 }
 
+/** The last index of a deleted table (T1), as the registry keeps it. */
 export interface RetiredName {
   readonly lastIndex: number;
 }
 
 const packr = new Packr({ useRecords: false });
 
-/** How the values of records become bytes and back. Data directories hold these bytes: what was written once stays readable. */
+/**
+ * Encodes and decodes the values of records. Data directories hold these bytes, so a value that was written once must
+ * stay readable.
+ */
 class RecordValues<Value> {
   encode(value: Value): Buffer {
     return Buffer.from(packr.pack(value));
@@ -95,7 +108,7 @@ class RecordValues<Value> {
   }
 }
 
-/** Records of the meta group of one kind, whose keys are a prefix and a name. */
+/** A kind of records of the meta group, whose keys consist of a prefix and a name. */
 export class RecordKind<Value, Name extends string | number = string> extends RecordValues<Value> {
   readonly prefix: string;
   readonly #nameOf: (text: string) => Name;
@@ -106,6 +119,7 @@ export class RecordKind<Value, Name extends string | number = string> extends Re
     this.#nameOf = nameOf;
   }
 
+  /** Gives the key of the record of that name. */
   key(name: Name): Buffer {
     return Buffer.from(this.prefix + name);
   }
@@ -126,7 +140,7 @@ export class RecordKind<Value, Name extends string | number = string> extends Re
   }
 }
 
-/** A record of the meta group of which there is one. */
+/** A kind of record of which the meta group has one at most. */
 export class SingleRecord<Value> extends RecordValues<Value> {
   readonly key: Buffer;
 
@@ -178,7 +192,7 @@ export const records = {
   states: new RecordKind<MemberState, NodeId>('states/', Number),
 } as const;
 
-/** The records of which there is one. */
+/** The kinds of records of which the meta group has one each. */
 export const single = {
   genesis: new SingleRecord<string>('genesis'),
   nextShard: new SingleRecord<number>('next-shard'),
@@ -186,4 +200,5 @@ export const single = {
   clone: new SingleRecord<UnfinishedClone>('clone'),
 } as const;
 
+/** The ClusterRecord of a leader cluster, which also stands for a missing one. */
 export const LEADER_CLUSTER: ClusterRecord = { role: 'leader', wasPromoted: false, leaderClusterId: null };

@@ -28,12 +28,12 @@ import {
 import { BASE_STEP, FIRST_TABLE_SHARD } from './shards.js';
 import { modRevisionIs, transaction, versionIs } from './transaction.js';
 
-/** Shards of which one entry says how far they are archived. */
+/** The limit of the shards whose archived indices one entry records. */
 const REPORTED_AT_ONCE_MAX = 1000;
 
 /**
- * The changes of the registry, as commands for the meta group. Each compares what the registry said when it was made, and
- * has no effect where that has changed since.
+ * Makes the commands that change the registry. Each compares the state of the registry at the time at which it was
+ * made, and has no effect if that has changed since.
  */
 export class RegistryCommands {
   readonly #registry: Registry;
@@ -42,7 +42,7 @@ export class RegistryCommands {
     this.#registry = registry;
   }
 
-  /** The meta group's first command: the genesis and the tables that exist from the start. */
+  /** Makes the meta group's first command: the genesis, and the tables that exist from the start. */
   writeGenesis(genesis: Genesis, role: 'leader' | 'follower', tableNames: readonly string[]): mvcc.Command {
     const success = [
       single.genesis.put(genesisText(genesis)),
@@ -58,9 +58,9 @@ export class RegistryCommands {
   }
 
   /**
-   * Registers a table under the next shard id, and forgets a load of that name: what was meant to make the table must
-   * not replace the writes that it takes from now on. Has no effect when the name is taken, when a load of it was
-   * begun meanwhile, or when another creation took the id first: then the caller reads again and tries again.
+   * Registers a table under the next shard id, and forgets a load of that name: the load was meant to make the table,
+   * and must not replace the writes that the table takes from now on. Has no effect when the name is taken, when a load
+   * of it was begun meanwhile, or when another creation took the id first; then the caller reads again and tries again.
    */
   createTable(
     name: string,
@@ -81,7 +81,7 @@ export class RegistryCommands {
         versionIs(records.tables.key(name), 0),
         modRevisionIs(loadingKey, loading?.modRevision ?? 0),
         versionIs(single.nextShard.key, this.#registry.nextShardVersion),
-        // Whether a table follows another cluster's depends on what this cluster is (R5).
+        // Whether a table follows another cluster's depends on the role of this cluster (R5).
         versionIs(single.cluster.key, this.#registry.clusterVersion),
         this.#cloneIsTheSame(),
       ],
@@ -94,8 +94,8 @@ export class RegistryCommands {
   }
 
   /**
-   * Removes exactly the registration that was read, and keeps the name's last index (T1). A table of a follower
-   * cluster goes into quarantine until `keptUntilMs` (R4).
+   * Removes exactly the registration that was read, and keeps the name's last index (T1). A table of a follower cluster
+   * goes into quarantine until `keptUntilMs` (R4).
    */
   deleteTable(table: RegisteredTable, lastIndex: number, keptUntilMs: number): mvcc.Command {
     const { name, shardId, base, loadedIndex } = table;
@@ -114,14 +114,16 @@ export class RegistryCommands {
     return transaction([modRevisionIs(records.tables.key(name), table.modRevision)], success);
   }
 
+  /** Ends the quarantine of a table. */
   endQuarantine({ shardId }: QuarantinedTable): mvcc.Command {
     return transaction([], [records.quarantine.remove(shardId)]);
   }
 
   /**
-   * Gives the next shard id to a shard that is to take over the table's name, or to make the table where there is none;
-   * one that was begun earlier is forgotten. `lastIndex` is the last one that the name ever had; undefined: it had none.
-   * Has no effect when the table has changed, when an earlier one is being switched to, or when the id was taken.
+   * Gives the next shard id to a shard that will take over the table's name, or make the table if there is none, and
+   * forgets one that was begun earlier. `lastIndex` is the last index that the name ever had; undefined when it had
+   * none. Has no effect when the table has changed, when the switch to an earlier shard has begun, or when the id was
+   * taken.
    */
   beginLoad(
     name: string,
@@ -150,7 +152,10 @@ export class RegistryCommands {
     );
   }
 
-  /** From here on the shard takes over the name, whoever sees to it. No effect when it is not the one any more. */
+  /**
+   * Begins the switch: from then on the shard takes over the name, and any node may complete it. Has no effect when
+   * another load has taken the shard's place.
+   */
   beginSwitch(shard: LoadingShard, switching: Switching): mvcc.Command {
     const { name, modRevision, ...record } = shard;
     const key = records.loading.key(name);
@@ -161,8 +166,8 @@ export class RegistryCommands {
   }
 
   /**
-   * The name goes to the new shard, and nothing holds its replication up any more: the old shard is sealed, or there is
-   * no table of that name, and none was made meanwhile.
+   * Completes the switch: gives the name to the new shard, and ends every hold of its replication. The old shard is
+   * sealed; without one, has no effect when a table of that name was made meanwhile.
    */
   finishSwitch(table: RegisteredTable | undefined, shard: LoadingShard, loadedIndex: number): mvcc.Command {
     const { name, shardId, base, isReplicated } = shard;
@@ -172,7 +177,7 @@ export class RegistryCommands {
       [
         modRevisionIs(records.tables.key(name), table?.modRevision ?? 0),
         modRevisionIs(records.loading.key(name), shard.modRevision),
-        // Where a seal names the shard already, nothing may keep it from taking over (T2).
+        // Once a seal names the shard, nothing may keep it from taking over (T2).
         ...(table === undefined ? [this.#cloneIsTheSame()] : []),
       ],
       [
@@ -184,14 +189,16 @@ export class RegistryCommands {
     );
   }
 
+  /** Forgets a load. Has no effect when its record has changed. */
   abandonLoad(shard: LoadingShard): mvcc.Command {
     const key = records.loading.key(shard.name);
     return transaction([modRevisionIs(key, shard.modRevision)], [records.loading.remove(shard.name)]);
   }
 
   /**
-   * Writes what holds these tables' replication up, with `change` to what the cluster is. No effect when one of them
-   * or its hold is not what it was when it was read: a late stop would undo a reset, or outlive its table.
+   * Records why the replication of these tables is held up, together with `change` of the cluster's record. Has no
+   * effect when one of the tables, or its hold, has changed since it was read: a late stop would undo a reset, or
+   * outlive its table.
    */
   writeHolds(
     tables: readonly RegisteredTable[],
@@ -211,15 +218,15 @@ export class RegistryCommands {
     return transaction(compare, success);
   }
 
-  /** Changes what the cluster is to others. No effect when that has changed since it was read. */
+  /** Changes the cluster's record. Has no effect when it has changed since it was read. */
   writeCluster(change: ClusterChange): mvcc.Command {
     return this.writeHolds([], NO_HOLD, change);
   }
 
   /**
-   * Writes how far the archive has the logs of these shards, of those alone that have come further; undefined:
-   * there is no such thing. At most `REPORTED_AT_ONCE_MAX` of them. No effect when one of the tables has another shard
-   * by now, or when something else was written of one of the shards.
+   * Records up to which index the archive has the logs of these shards, for at most `REPORTED_AT_ONCE_MAX` shards whose
+   * index is higher than the recorded one. Returns undefined when there is none. Has no effect when one of the tables
+   * has another shard by now, or when the index of one of the shards was recorded meanwhile.
    */
   writeArchived(indices: ReadonlyMap<number, number>): mvcc.Command | undefined {
     const compare: mvcc.Compare[] = [];
@@ -236,7 +243,7 @@ export class RegistryCommands {
     return success.length === 0 ? undefined : transaction(compare, success);
   }
 
-  /** No effect when something else was written of the member's state. */
+  /** Records the state in which an operator wants a member to be. Has no effect when it was recorded anew meanwhile. */
   writeState(id: NodeId, state: MemberState): mvcc.Command {
     const key = records.states.key(id);
     return transaction(
@@ -245,19 +252,23 @@ export class RegistryCommands {
     );
   }
 
-  /** Writes the clone that has not succeeded in the place of the one that was read; undefined: there is none any more. No effect when that has changed. */
+  /**
+   * Records the clone that has not succeeded, in the place of the one that was read; with undefined, removes that
+   * record. Has no effect when it has changed.
+   */
   writeClone(clone: UnfinishedClone | undefined): mvcc.Command {
     const compare = [this.#cloneIsTheSame()];
-    // What a cluster is may change meanwhile, and only a leader cluster is filled by a clone (R5).
+    // The cluster's role may change meanwhile, and only a leader cluster is filled by a clone (R5).
     if (clone !== undefined) compare.push(versionIs(single.cluster.key, this.#registry.clusterVersion));
     return transaction(compare, [clone === undefined ? single.clone.remove() : single.clone.put(clone)]);
   }
 
-  /** Who may make tables depends on the clone that has not succeeded (T2). */
+  /** Compares the clone that has not succeeded, on which it depends who may make tables (T2). */
   #cloneIsTheSame(): mvcc.Compare {
     return modRevisionIs(single.clone.key, this.#registry.clone?.modRevision ?? 0);
   }
 
+  /** Records how to reach a member. */
   writeMember(member: MemberInfo): mvcc.Command {
     return transaction([], [records.members.put(member.id, member)]);
   }

@@ -20,19 +20,20 @@ import { FIRST_TABLE_SHARD } from './shards.js';
 
 /** A clone of another cluster that has not succeeded, as the registry has it. */
 export interface RegisteredClone extends UnfinishedClone {
-  /** The entry of the meta group that wrote it. */
+  /** The index of the meta group's entry that wrote the record. */
   readonly modRevision: number;
 }
 
+/** A table, as the registry has it. */
 export interface RegisteredTable extends TableInfo {
   readonly base: number;
   readonly isReplicated: boolean;
   readonly loadedIndex: number;
-  /** The revision in which the record was written: compared when it is deleted. */
+  /** The revision at which the record was written. The deletion of the table compares it. */
   readonly modRevision: number;
 }
 
-/** A shard that is being filled to take over a table's name (T2). */
+/** A shard that is being filled to take over a table's name (T2), as the registry has it. */
 export interface LoadingShard {
   readonly name: string;
   readonly shardId: number;
@@ -43,7 +44,7 @@ export interface LoadingShard {
   readonly modRevision: number;
 }
 
-/** A table that the leader cluster had no more, and whose data is kept for a while (R4). */
+/** A table that the leader cluster no longer has, and whose data is kept for a while (R4). */
 export interface QuarantinedTable {
   readonly name: string;
   readonly shardId: number;
@@ -52,27 +53,28 @@ export interface QuarantinedTable {
   readonly untilMs: number;
 }
 
-/** How far the archive has a shard's log. */
+/** The index up to which the archive has a shard's log. */
 interface Archived {
   readonly index: number;
   readonly modRevision: number;
 }
 
-/** What an operator wants of a member. */
+/** The state in which an operator wants a member to be. */
 interface KeptState {
   readonly state: MemberState;
   readonly modRevision: number;
 }
 
-/** What holds a table's replication up. */
+/** Why the replication of a table is held up. */
 export interface ReplicationHold {
   readonly stopped: string | undefined;
   readonly isResetWanted: boolean;
 }
 
+/** The hold of a table whose replication goes on. */
 export const NO_HOLD: ReplicationHold = { stopped: undefined, isResetWanted: false };
 
-/** Everything that the registry says. */
+/** Everything that the registry holds. */
 class Contents {
   tables = new Map<string, RegisteredTable>();
   members = new Map<NodeId, MemberInfo>();
@@ -89,7 +91,7 @@ class Contents {
   nextShardVersion = 0;
   genesis: string | undefined;
 
-  /** Gives contents of their own that say the same. */
+  /** Makes a copy that may be changed by itself. */
   copy(): Contents {
     const copy = Object.assign(new Contents(), this);
     copy.tables = new Map(this.tables);
@@ -103,7 +105,7 @@ class Contents {
     return copy;
   }
 
-  /** Takes in a record as it was written last. */
+  /** Takes in the newest version of a record. */
   take(record: KeyRecord): void {
     const key = record.key.toString('utf8');
     const slash = key.indexOf('/') + 1;
@@ -114,7 +116,7 @@ class Contents {
 
 type Taker = (contents: Contents, record: KeyRecord, key: string) => void;
 
-/** What becomes of a record, by its prefix or its key. */
+/** How each record is taken in, by the prefix of its key or by the whole key. */
 const takers = new Map<string, Taker>([
   ofKind(records.tables, (contents, name, value, { modRevision }) => {
     const { shardId, base, config, isReplicated, loadedIndex } = value;
@@ -182,24 +184,27 @@ function ofSingle<Value>(
   return [single.key.toString(), (contents, record) => take(contents, single.decode(record.value), record)];
 }
 
-/** What the meta group says, as of its applied index. Follows it after every apply. */
+/** The contents of the meta group's table, as of its applied index. It follows the table after every apply. */
 export class Registry {
-  /** The revision that it is of, and how many keys the meta group has there; undefined: it has read nothing. */
+  /**
+   * The revision of the contents, and the number of keys that the meta group's table has there; undefined when nothing
+   * was read.
+   */
   #read: { readonly revision: number; readonly keyCount: number } | undefined;
   #contents = new Contents();
-  /** The tables by name, once somebody has asked. */
+  /** The tables in the order of their names, once somebody has asked for them. */
   #sorted: readonly RegisteredTable[] | undefined;
 
   /**
-   * Reads what has changed; all of it where that is not known, or where keys are gone: then there are fewer than were known
-   * and have come since.
+   * Reads the records that have changed since the last call; reads all of them when that is not known, or when keys
+   * were removed, which shows in a smaller number of keys than those known and those added.
    */
   async follow(meta: Table): Promise<void> {
     const view = meta.view();
     try {
       const { revision, keyCount } = view;
       const changed = await this.#changes(view);
-      // Until it is taken in, nobody knows what of it is.
+      // Until the pages are taken in, it is unknown which of them are.
       this.#read = undefined;
       await this.#takeIn(changed ?? view.pages(changedSince(0)), changed !== undefined);
       if (keyCount !== undefined) this.#read = { revision, keyCount };
@@ -208,7 +213,10 @@ export class Registry {
     }
   }
 
-  /** Gives the records that were written since the last look; undefined: keys are gone too, or nothing is known yet. */
+  /**
+   * Gives the records that were written since the last look; undefined when keys were removed too, or nothing is known
+   * yet.
+   */
   async #changes(view: TableView): Promise<RangePage[] | undefined> {
     const read = this.#read;
     if (read === undefined || view.revision < read.revision) return undefined;
@@ -257,7 +265,7 @@ export class Registry {
     return { stopped, isResetWanted };
   }
 
-  /** What the next table or load gets. */
+  /** The shard id that the next table or load gets. */
   get nextShardId(): number {
     return this.#contents.nextShard;
   }
@@ -278,20 +286,20 @@ export class Registry {
     return this.#contents.tables.get(name);
   }
 
-  /** Sorted by name in byte order, as the wire wants it. */
+  /** Gives the tables sorted by name in byte order, as the wire requires it. */
   tables(): readonly RegisteredTable[] {
     this.#sorted ??= [...this.#contents.tables.values()].sort(compareNames);
     return this.#sorted;
   }
 
-  /** With those that are being made from a load. */
+  /** The number of tables, including those that are being made from a load. */
   get tableCount(): number {
     let count = this.#contents.tables.size;
     for (const name of this.#contents.loading.keys()) if (!this.#contents.tables.has(name)) count++;
     return count;
   }
 
-  /** The last index that a deleted table of that name had (T1); undefined: there was none. */
+  /** Gives the last index that a deleted table of that name had (T1); undefined when there was none. */
   lastIndexOf(name: string): number | undefined {
     return this.#contents.retired.get(name);
   }
@@ -308,22 +316,22 @@ export class Registry {
     return this.#contents.states.get(id)?.state ?? 'online';
   }
 
-  /** A member is to be paused. Where the cluster is a follower cluster, nobody replicates then. */
+  /** Whether an operator wants any member to be paused. Then no member of a follower cluster replicates. */
   get isAnyPaused(): boolean {
     return [...this.#contents.states.values()].some(({ state }) => state === 'pausing' || state === 'paused');
   }
 
-  /** The entry that wrote what holds a table's replication up; 0: nothing does. */
+  /** Gives the revision at which the hold of a table's replication was recorded; 0 when there is none. */
   holdRevisionOf(name: string): number {
     return this.#contents.holds.get(name)?.modRevision ?? 0;
   }
 
-  /** The entry that wrote how far a shard is archived; 0: none has. */
+  /** Gives the revision at which the archived index of a shard was recorded; 0 when there is none. */
   archivedRevisionOf(shardId: number): number {
     return this.#contents.archived.get(shardId)?.modRevision ?? 0;
   }
 
-  /** The entry that wrote what an operator wants of a member; 0: none has. */
+  /** Gives the revision at which a member's state was recorded; 0 when there is none. */
   stateRevisionOf(id: NodeId): number {
     return this.#contents.states.get(id)?.modRevision ?? 0;
   }
@@ -332,18 +340,18 @@ export class Registry {
     return this.#contents.cluster;
   }
 
-  /** How often it was written what the cluster is to others. */
+  /** The version of the cluster's record: how often it was written. */
   get clusterVersion(): number {
     return this.#contents.clusterVersion;
   }
 
-  /** How often a shard id was given out. */
+  /** The version of the record of the next shard id: how often it was written. */
   get nextShardVersion(): number {
     return this.#contents.nextShardVersion;
   }
 }
 
-/** All keys that were written after a revision. */
+/** Makes the query for all keys that were written after a revision. */
 function changedSince(revision: number): RangeQuery {
   return {
     key: Buffer.from([0]),

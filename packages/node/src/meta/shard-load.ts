@@ -5,13 +5,13 @@ import { errors } from '../api/errors.js';
 import type { ShardLoad as ShardLoadApi } from '../api/shard-load.js';
 import type { Switching } from './records.js';
 
-/** What a load needs of the new shard, and of those that give it the name. */
+/** The parts of a node that a ShardLoad uses. */
 export interface ShardLoadContext {
-  /** Keys are stamped anew (T3). */
+  /** Whether the load is a restore, which stamps its keys anew (T3). */
   readonly isRestore: boolean;
   readonly propose: (kind: CommandKind, payload: Buffer, deadlineMs: number) => Promise<ApplyResult>;
   readonly header: (revision: number) => Header;
-  /** Live keys of the new shard here. */
+  /** Counts the live keys of the new shard on this node. */
   readonly countKeys: () => Promise<number>;
   readonly switch: (switching: Switching, call: Call) => Promise<boolean>;
   readonly abandon: (call: Call) => Promise<void>;
@@ -22,12 +22,12 @@ const STAMP_ANEW = Buffer.from([1]);
 const SEQUENCE = mvcc.Command.fromPartial({ type: mvcc.Command_CommandType.SEQUENCE });
 
 /**
- * Fills a shard through its own log: an applied entry is committed, so a quorum has it before the shard takes over
- * the name (T2), and a crash loses nothing but the wish to go on.
+ * Fills a shard through its own log. An applied entry is committed, so a quorum has it before the shard takes over the
+ * name (T2), and a crash loses nothing but the intention to go on.
  */
 export class ShardLoad implements ShardLoadApi {
   readonly #context: ShardLoadContext;
-  /** The last entry of what the shard must hold to be whole; 0: its load is not finished. */
+  /** The index of the last entry that belongs to the load; 0 while the load is not finished. */
   #loadedIndex = 0;
   #revision = 0;
   #keyCount = 0;
@@ -59,12 +59,13 @@ export class ShardLoad implements ShardLoadApi {
 
   async replay(commands: readonly mvcc.Command[], { deadlineMs }: Call): Promise<void> {
     this.#assertFinished('commands are run again');
-    // T3: with the index of another log the keys would have that for their revision.
+    // T3: with the index of another log, the keys would take that index as their revision.
     const sequence = commands.map((command) =>
       command.leaderIndex === undefined ? command : { ...command, leaderIndex: undefined },
     );
     const payload = mvcc.Command.encode({ ...SEQUENCE, sequence }).finish() as Buffer;
-    // T2: a log that is half run again is no state of the table either: the shard serves from the last of them on.
+    // T2: a log that is half run again is no state of the table either, so the shard serves from the last of its
+    // commands on.
     await this.#reached(await this.#context.propose(CommandKind.Command, payload, deadlineMs));
   }
 

@@ -13,17 +13,18 @@ import { compareNames } from './compare-names.js';
 import type { MetaGroup } from './meta-group.js';
 import { META_SHARD, WOLF_SHARD } from './shards.js';
 
+/** The parts of a node that TableDirectory uses. */
 export interface TableDirectoryOptions {
   readonly clock: Clock;
   readonly replicas: Replicas;
   readonly peers: Peers;
   readonly settings: ClusterSettings;
-  /** The name of the table that is replicated over wolf.raft, outside of the registry; undefined: there is none. */
+  /** The name of the table that is replicated over wolf.raft, outside of the registry; undefined when there is none. */
   readonly wolfTable: string | undefined;
   readonly isStopping: () => boolean;
-  /** This data must not be used as the node was started. */
+  /** Called when this data must not be used as the node was started. */
   readonly onRefused: (error: DataDirectoryError) => void;
-  /** The registry says something new. */
+  /** Called when the registry has changed. */
   readonly onChanged: () => void;
 }
 
@@ -35,19 +36,19 @@ interface HostedShard {
   readonly loadedIndex?: number;
 }
 
-/** The replicas of this node by the names of their tables, as of the meta group's applied index here. */
+/** Finds the replicas of this node by the names of their tables, as of the meta group's applied index here. */
 export class TableDirectory {
   readonly #meta: MetaGroup;
   readonly #context: TableDirectoryOptions;
   readonly #replicas: Replicas;
   #byName = new Map<string, Replica>();
-  /** By the name under which it can be read while it is in quarantine (R4). */
+  /** The replicas in quarantine, by the names under which they can be read (R4). */
   #quarantined = new Map<string, Replica>();
-  /** Fires after each change of what the registry says. */
+  /** Notified after each change of the registry. */
   readonly changes: Waiters;
-  /** Deleted shards, and the index of the meta group at which this node learned of it (T2). */
+  /** The deleted shards, with the index of the meta group at which this node learned of each deletion (T2). */
   readonly #retired = new Map<GroupId, number>();
-  /** The registry holds the meta group at least up to here. */
+  /** The index of the meta group up to which the registry has at least followed it. */
   #followedIndex = 0;
   #hasFollowed = false;
   #followed: Promise<void> = Promise.resolve();
@@ -63,31 +64,31 @@ export class TableDirectory {
     return this.#context.wolfTable;
   }
 
-  /** Throws `replicatedElsewhere` for the table over wolf.raft: no registry says what becomes of it. */
+  /** Throws `replicatedElsewhere` for the table over wolf.raft, which no registry governs. */
   checkRegistered(name: string): void {
     if (name === this.#wolfTable) throw errors.replicatedElsewhere(name);
   }
 
-  /** The names of the tables here. */
+  /** Gives the names of the tables on this node. */
   names(): IterableIterator<string> {
     return this.#byName.keys();
   }
 
-  /** The replica of a table that exists as far as this node knows. */
+  /** Gives the replica of a table; undefined when the table does not exist as far as this node knows. */
   get(name: string): Replica | undefined {
     return this.#byName.get(name);
   }
 
-  /** The replica of a quarantined table, by the name `quarantine/<shard id>/<name>` (R4). */
+  /** Gives the replica of a table in quarantine, by the name `quarantine/<shard id>/<name>` (R4). */
   quarantined(name: string): Replica | undefined {
     return this.#quarantined.get(name);
   }
 
   /**
-   * A shard that served the table was sealed or dropped here. Resolves when another one has the name, here (T2).
-   * That this one was deleted says nothing of the table, which may have been made again elsewhere: only the meta
-   * group, asked now, knows that it does not exist (T5). Throws `tableNotFound`, and `timeout` or `notReady` when
-   * nothing was done by the deadline.
+   * Waits after `from`, a shard that served the table, was sealed or dropped here: resolves when another shard has the
+   * name here (T2). The deletion of a shard proves nothing about the table, which may have been made again elsewhere:
+   * only the meta group, asked now, knows that it does not exist (T5). Throws `tableNotFound`, and `timeout`,
+   * `notReady` or `shuttingDown` when nothing was done.
    */
   async moved(name: string, from: Replica, call: Call): Promise<void> {
     if (this.#hasSuccessor(name, from)) return;
@@ -104,13 +105,16 @@ export class TableDirectory {
     if (this.#context.isStopping()) throw errors.shuttingDown();
   }
 
-  /** Another shard has the name by now (T2). */
+  /** Whether another shard has the name by now (T2). */
   #hasSuccessor(name: string, replica: Replica): boolean {
     const current = this.#byName.get(name);
     return current !== undefined && current !== replica;
   }
 
-  /** Gives the replica that serves the table. Only the meta group, asked now, knows that one does not exist (T5); requests share its rounds. */
+  /**
+   * Gives the replica that serves the table. Throws `tableNotFound` only after asking the meta group, which alone knows
+   * that a table does not exist (T5); requests share its ReadIndex rounds.
+   */
   async find(name: string, call: Call): Promise<Replica> {
     const known = this.#byName.get(name) ?? this.#quarantined.get(name);
     if (known !== undefined) return known;
@@ -120,17 +124,17 @@ export class TableDirectory {
     return replica;
   }
 
-  /** The tables by name with what the log says of them. Undefined: this node has not read the registry yet. */
+  /** Gives the tables by name, for the ChangeLog; undefined while this node has not read the registry. */
   watched(): ReadonlyMap<string, WatchedTable> | undefined {
     return this.#hasFollowed ? this.#byName : undefined;
   }
 
-  /** Sorted by name. */
+  /** Gives the replicas of all tables, sorted by name. */
   replicas(): Replica[] {
     return this.named().flatMap(({ name }) => this.#byName.get(name) ?? []);
   }
 
-  /** The registry's tables, and the one that is replicated over wolf.raft. Sorted by name. */
+  /** Gives the registry's tables and the one that is replicated over wolf.raft, sorted by name. */
   named(): readonly TableInfo[] {
     const tables = this.#meta.registry.tables();
     const name = this.#wolfTable;
@@ -139,38 +143,42 @@ export class TableDirectory {
       : [...tables, { name, shardId: WOLF_SHARD, config: undefined }].sort(compareNames);
   }
 
-  /** The first entry of a log that the archive may still want; undefined: it wants none, because it is no table's. */
+  /**
+   * Gives the index of the first entry of a log that the archive may still need; undefined when the archive needs none,
+   * because the log belongs to no table that is archived here.
+   */
   unarchivedFrom(replica: Replica): number | undefined {
     const { group, name } = replica;
     if (group === META_SHARD || group === WOLF_SHARD) return undefined;
-    // Before the registry was read nobody knows whose log it is, nor how far it is archived.
+    // Before the registry is read, it is unknown whose log this is and how far it is archived.
     if (!this.#hasFollowed) return 0;
     if (name === undefined || this.#byName.get(name) !== replica) return undefined;
     // The tables of another cluster are archived there.
     if (this.#meta.registry.role !== 'leader') return undefined;
-    // What a load brought in is for bases (T2).
+    // The content of a load is archived with a base (T2).
     return Math.max(this.#meta.registry.archivedIndex(group), replica.loadedIndex) + 1;
   }
 
-  /** Up to here this node has applied the meta group and does what it says. */
+  /** The index up to which this node has applied the meta group and made its replicas agree with it. */
   get metaApplied(): number {
     const meta = this.#meta.known;
     return meta?.hasTable ? Math.min(meta.table.appliedIndex, this.#followedIndex) : 0;
   }
 
   /**
-   * Makes the tables here what the meta group says they are. Runs after each of its applies, one run at a
+   * Makes the replicas on this node agree with the registry. Runs after each apply of the meta group, one run at a
    * time, since it makes and opens stores.
    */
   follow(): Promise<void> {
-    // A run that met a damaged table (D4) has said so to whoever asked for it; the next one begins anew.
+    // A run that met a damaged table (D4) has rejected for its own caller; the next one begins anew.
     this.#followed = this.#followed.catch(() => undefined).then(() => this.#followRegistry());
     return this.#followed;
   }
 
   async #followRegistry(): Promise<void> {
     const meta = this.#meta.replica();
-    // What it holds may be of long ago, or half an entry (A4): the registry is read when the log has applied the rest.
+    // The table may be long out of date, or hold half an entry (A4): the registry is read when the log has applied the
+    // rest.
     if (!meta.isWhole) return;
     const { appliedIndex } = meta.table;
     await this.#meta.registry.follow(meta.table);
@@ -196,7 +204,7 @@ export class TableDirectory {
       shards: Iterable<Shard>,
       nameOf: (shard: Shard) => string,
     ): Promise<Map<string, Replica>> => {
-      // Most are there already, and there may be thousands: a promise is made for those alone that are not.
+      // Most replicas exist already, and there may be thousands, so a promise is made only for those that do not.
       const hosted = [...shards].map((shard): [string, Replica | Promise<Replica>] => {
         const name = nameOf(shard);
         const replica = this.#replicas.get(shard.shardId);
@@ -225,7 +233,7 @@ export class TableDirectory {
       this.#retired.set(replica.group, meta.table.appliedIndex);
     }
     this.changes.notify();
-    // Who waits for what comes in the old shard's log would wait in vain.
+    // A reader that waits for entries in the old shard's log would wait in vain.
     for (const [, replica] of replaced) replica.changes.notify();
     this.#followedIndex = appliedIndex;
     this.#context.onChanged();
@@ -246,7 +254,10 @@ export class TableDirectory {
     byName.set(name, replica);
   }
 
-  /** T2: a deleted shard goes when every member has applied its deletion: until then it can still be asked to seal. */
+  /**
+   * Drops the deleted shards whose deletion every member has applied: until then a shard can still be asked to seal
+   * (T2).
+   */
   async dropRetired(): Promise<void> {
     const meta = this.#meta.known;
     if (meta === undefined || !meta.hasTable) return;
@@ -254,8 +265,8 @@ export class TableDirectory {
     for (const [group, index] of this.#retired) {
       if (index > lowest) continue;
       if (index > meta.table.checkpointIndex) {
-        // A crash may take the registry back to before the deletion (D4): the group, gone from the log for good,
-        // would be made anew, empty, and serve until the deletion is applied again.
+        // A crash may take the registry back to before the deletion (D4). The group, gone from the log for good, would
+        // then be made anew, empty, and serve until the deletion is applied again.
         if (!meta.table.isCheckpointing) await this.#replicas.tend(meta, (table) => table.checkpoint());
         continue;
       }

@@ -3,9 +3,10 @@ import { errors } from '../api/errors.js';
 import { isTableName } from './table-name.js';
 
 /**
- * The API's error for one that a read of a table has thrown. A table that is half-way through an entry after a crash
- * (A4), was closed under its reader, or is rebuilt from its peers because its files are damaged (D4), can be read in a
- * moment: `notReady`. An error of another kind, or one that says that something is broken, is given back as it is.
+ * Gives the API's error for an error that a read of a table has thrown. A table that is half-way through an entry after
+ * a crash (A4), was closed under its reader, or is rebuilt from its peers because its files are damaged (D4), can be
+ * read in a moment: `notReady`. An error of another kind, or one that shows that something is broken, is given back as
+ * it is.
  */
 export function tableApiError(error: unknown): unknown {
   if (!(error instanceof TableError)) return error;
@@ -25,7 +26,7 @@ export function tableApiError(error: unknown): unknown {
   }
 }
 
-/** Throws `nameNotSet` or `nameInvalid` for what no table may be called (T5). */
+/** Throws `nameNotSet` or `nameInvalid` for a name that no table may have (T5). */
 export function checkTableName(name: string): void {
   if (name === '') throw errors.nameNotSet();
   if (!isTableName(name)) throw errors.nameInvalid();

@@ -19,6 +19,7 @@ import { sealedBy } from './seal.js';
 import type { TableDirectory } from './table-directory.js';
 import { checkTableName } from './table-errors.js';
 
+/** The parts of a node that TableLifecycle uses. */
 export interface TableLifecycleOptions {
   readonly options: NodeOptions;
   readonly clock: Clock;
@@ -30,7 +31,7 @@ export interface TableLifecycleOptions {
   readonly clone: ClusterClone;
 }
 
-/** Makes tables, deletes them, and keeps those in quarantine that a leader cluster has no more (R4). */
+/** Makes tables, deletes them, and keeps tables in quarantine that a leader cluster no longer has (R4). */
 export class TableLifecycle {
   readonly #meta: MetaGroup;
   readonly #options: NodeOptions;
@@ -71,7 +72,7 @@ export class TableLifecycle {
       const { tablesMax } = this.#options;
       if (this.#meta.registry.tableCount >= tablesMax) throw errors.tooManyTables(tablesMax);
       await this.#members.checkDescriptors();
-      // Another creation may have taken the name or the shard id meanwhile: then this one had no effect.
+      // Another creation may have taken the name or the shard id meanwhile; then this one had no effect.
       if (
         await this.#meta.propose(this.#meta.commands.createTable(name, config, isReplicated), call.deadlineMs)
       )
@@ -100,8 +101,8 @@ export class TableLifecycle {
   }
 
   /**
-   * Takes a table out of service that the leader cluster has no more. Does nothing when it is not that shard any
-   * more. What it held stays readable as `quarantine/<shard id>/<name>` for a while (R4).
+   * Takes a table out of service that the leader cluster no longer has; does nothing when the name belongs to another
+   * shard by now. The table's data stays readable as `quarantine/<shard id>/<name>` for a while (R4).
    */
   async quarantine(name: string, shardId: number, call: Call): Promise<void> {
     await this.#meta.confirmRead(call.deadlineMs);
@@ -128,25 +129,27 @@ export class TableLifecycle {
   }
 
   /**
-   * T2: sealed first, so that no node acknowledges a write that vanishes; then taken out of the registry. The replica is
-   * the shard's own, and not the one that requests for the name go to: that one follows the registry a little later.
+   * Seals a table's shard, so that no node acknowledges a write that vanishes, and then takes the table out of the
+   * registry (T2). `replica` is the shard's own, and not the one to which requests for the name go: that one follows
+   * the registry a little later.
    */
   async #seal(table: RegisteredTable, replica: Replica, deadlineMs: number): Promise<void> {
     const { index } = await this.#propose(replica, CommandKind.Seal, sealedBy(0), deadlineMs);
-    // A switch came first: there is another shard to be deleted, which the caller finds by asking again.
+    // A switch came first. Another shard is to be deleted now, which the caller finds by asking again.
     if (replica.hasTable && replica.table.sealedBy !== 0) throw errors.outcomeUnknown();
     const keptUntilMs = this.#clock.nowMs() + this.#options.quarantineMs;
-    // T1: the revisions of a replica are the leader cluster's, and those may be far above its own indices.
+    // T1: the revisions of a table that follows a leader cluster's are that cluster's, and may be far above its own
+    // indices.
     const lastIndex = Math.max(index, replica.hasTable ? (replica.table.leaderIndex ?? 0) : 0);
     await afterEffect(
       this.#meta.propose(this.#meta.commands.deleteTable(table, lastIndex, keptUntilMs), deadlineMs),
     );
   }
 
-  /** A table that was sealed and is still registered is deleted to the end by its leader. */
+  /** Completes deletions: a table that was sealed and is still registered is deleted by its leader. */
   async finishDeletions(): Promise<void> {
     for (const name of this.#directory.names()) {
-      // Anything may have become of the name while the one before it was deleted.
+      // The name may have changed in any way while the one before it was deleted.
       const table = this.#meta.registry.table(name);
       const replica = table && this.#replicas.get(table.shardId);
       if (replica === undefined || !replica.isLeader || !replica.hasTable) continue;
@@ -155,6 +158,7 @@ export class TableLifecycle {
     }
   }
 
+  /** Ends the quarantines whose time is over, on the leader of the meta group. */
   async endQuarantines(): Promise<void> {
     const clock = this.#clock;
     if (!this.#meta.isLed) return;

@@ -21,11 +21,15 @@ import { ShardLoad } from './shard-load.js';
 import type { TableDirectory } from './table-directory.js';
 import { checkTableName, tableApiError } from './table-errors.js';
 
-/** A load into which nothing came for so long is given up: a call for a snapshot is given one hour. */
+/** A load to which nothing was added for this long is given up: a call for a snapshot may take one hour. */
 const LOAD_SILENCE_MS = 60 * 60 * 1000;
-/** The same, of a loader that is out of reach. One that comes back then finds its load replaced. */
+/**
+ * A load whose loader is out of reach is given up after this time. A loader that comes back then finds its load
+ * replaced.
+ */
 const LOADER_GONE_MS = 60 * 1000;
 
+/** The parts of a node that Takeovers uses. */
 export interface TakeoversOptions {
   readonly clock: Clock;
   readonly replicas: Replicas;
@@ -34,7 +38,7 @@ export interface TakeoversOptions {
   readonly settings: ClusterSettings;
   readonly members: MemberRecords;
   readonly clone: ClusterClone;
-  /** Who fills the shards that this node begins. */
+  /** The process that fills the shards that this node begins: this one. */
   readonly loader: Loader;
   readonly tablesMax: number;
   readonly liveness: Liveness;
@@ -44,11 +48,13 @@ interface OpenedLoad {
   readonly name: string;
   readonly shardId: number;
   readonly isRestore: boolean;
-  /** The clone that fills it. */
+  /** The id of the clone that fills the shard, if one does. */
   readonly cloneId?: string | undefined;
 }
 
-/** Has shards filled that then take over the names of tables (T2), and ends what loaders left half-way. */
+/**
+ * Makes shards that are filled and then take over the names of tables (T2), and completes what loaders left half done.
+ */
 export class Takeovers {
   readonly #meta: MetaGroup;
   readonly #clock: Clock;
@@ -61,11 +67,13 @@ export class Takeovers {
   readonly #loader: Loader;
   readonly #tablesMax: number;
   readonly #liveness: Liveness;
-  /** Shards that loads of this boot go on with: any other one that the registry says it began, nobody goes on with. */
+  /**
+   * The shards that loads of this boot still fill. Nobody fills any other shard that, by the registry, this boot began.
+   */
   readonly #filling = new Set<GroupId>();
-  /** Loads of which it is not known yet whether they have begun. */
+  /** The number of loads of which it is not known yet whether they have begun. */
   #loadsBeginning = 0;
-  /** How far loads were when this node, which leads their old shards, last saw them go on. */
+  /** How far each load was when this node, which leads its old shard, last saw it go on. */
   readonly #loadProgress = new Map<GroupId, { readonly appliedIndex: number; readonly sinceMs: number }>();
 
   constructor(meta: MetaGroup, options: TakeoversOptions) {
@@ -83,8 +91,8 @@ export class Takeovers {
   }
 
   /**
-   * Makes an empty shard that may take over the table's name: on every member, with a leader that serves. One that
-   * was begun before for that name is forgotten, unless it is being switched to.
+   * Makes an empty shard that may take over the table's name: on every member, with a leader that serves. An earlier
+   * shard for that name is forgotten, unless the switch to it has begun.
    */
   async beginLoad(name: string, call: Call): Promise<ShardLoad> {
     this.#directory.checkRegistered(name);
@@ -99,8 +107,8 @@ export class Takeovers {
   }
 
   /**
-   * As `beginLoad`, on a leader cluster, also of a table that does not exist: the switch makes it. `cloneId`: the clone
-   * that asks for it.
+   * Makes an empty shard like `beginLoad`, but on a leader cluster, and also for a table that does not exist: then the
+   * switch makes it. `cloneId` identifies the clone that asks for it, if one does.
    */
   async beginRestore(name: string, call: Call, cloneId?: string): Promise<ShardLoad> {
     checkTableName(name);
@@ -121,7 +129,9 @@ export class Takeovers {
     }
   }
 
-  /** The new shard. Undefined: something has changed meanwhile. */
+  /**
+   * Tries to begin a load, and resolves to the id of the new shard; to undefined when something has changed meanwhile.
+   */
   async #tryBeginLoad(
     name: string,
     table: RegisteredTable | undefined,
@@ -153,14 +163,14 @@ export class Takeovers {
       if (!(await this.#finishSwitch(earlier, earlier.switching, deadlineMs))) throw errors.notReady();
       return undefined;
     }
-    // T1: above every index and every revision that the name ever had.
+    // T1: the base is above every index and every revision that the name ever had.
     return await begin(Math.max(old.raft.lastIndex, old.table.leaderIndex ?? 0, table.base));
   }
 
   async #openLoad({ name, shardId, isRestore, cloneId }: OpenedLoad, call: Call): Promise<ShardLoad> {
     const replica = this.#replicas.get(shardId);
     try {
-      // Never the one that the name has by now: two loaders would fill it together.
+      // Never the shard that the name has by now: two loaders would fill it together.
       if (this.#isReplaced(name, shardId) || replica === undefined) throw errors.loadReplaced();
       if (replica.raft.leader === NO_NODE) replica.campaign(0);
       await this.#unlessReplaced(name, shardId, () => afterEffect(replica.confirmRead(call.deadlineMs)));
@@ -186,7 +196,9 @@ export class Takeovers {
     });
   }
 
-  /** Another load, a deletion or a creation took the place of the shard: whatever happens in it means nothing. */
+  /**
+   * Whether another load, a deletion or a creation took the place of the shard, so that nothing in it counts any more.
+   */
   #isReplaced(name: string, shardId: number): boolean {
     const { registry } = this.#meta;
     return registry.loadingOf(name)?.shardId !== shardId && registry.table(name)?.shardId !== shardId;
@@ -202,18 +214,21 @@ export class Takeovers {
     }
   }
 
-  /** False: the old shard was not at `ifCursor` any more. Throws `loadReplaced`. */
+  /**
+   * Gives the name to the shard. Resolves to false when the old shard was no longer at `ifCursor`. Throws
+   * `loadReplaced`.
+   */
   async #switchTo(
     { name, shardId, cloneId }: Pick<OpenedLoad, 'name' | 'shardId' | 'cloneId'>,
     loaded: Switching,
     deadlineMs: number,
   ): Promise<boolean> {
     await this.#meta.confirmRead(deadlineMs);
-    // An earlier attempt may have come through although nobody heard of it.
+    // An earlier attempt may have taken effect although nobody heard of it.
     if (this.#meta.registry.table(name)?.shardId === shardId) return true;
     const shard = this.#meta.registry.loadingOf(name);
     if (shard?.shardId !== shardId) throw errors.loadReplaced();
-    // A clone may have begun or ended since the load did.
+    // A clone may have begun or ended since the load began.
     if (shard.switching === undefined) this.#clone.checkWrite(cloneId);
     if (this.#meta.registry.table(name) === undefined) return await this.#makeOf(shard, loaded, deadlineMs);
     if (shard.switching === undefined) {
@@ -222,7 +237,7 @@ export class Takeovers {
     const begun = this.#meta.registry.loadingOf(name);
     if (begun?.shardId === shardId && begun.switching !== undefined) {
       const isDone = await afterEffect(this.#finishSwitch(begun, begun.switching, deadlineMs));
-      // It did not depend on the cursor: the table was sealed for its deletion before.
+      // The switch did not depend on a cursor, so the table was sealed for its deletion before.
       if (!isDone && begun.switching.ifCursor === null) throw errors.loadReplaced();
       return isDone;
     }
@@ -230,7 +245,10 @@ export class Takeovers {
     throw errors.loadReplaced();
   }
 
-  /** There is nothing to seal: the table exists from one entry of the registry on, unless one was made meanwhile. */
+  /**
+   * Makes the table of a name that has none. There is nothing to seal: the table exists from one entry of the registry
+   * on, unless another one was made meanwhile.
+   */
   async #makeOf(shard: LoadingShard, { loadedIndex }: Switching, deadlineMs: number): Promise<boolean> {
     const { name, shardId } = shard;
     await this.#meta.propose(this.#meta.commands.finishSwitch(undefined, shard, loadedIndex), deadlineMs);
@@ -239,14 +257,16 @@ export class Takeovers {
   }
 
   /**
-   * T2: seals the old shard, and then gives the name to the new one. The registry says which one that is before the
-   * seal does, and that cannot change any more: so whoever finds it half done can end it, and no load can take the
-   * place of a shard that a seal may name already. False: the old shard had left the cursor, and keeps the name.
+   * Seals the old shard, and then gives the name to the new one (T2). The registry names the new shard before the seal
+   * does, and that cannot change any more. So any node that finds the switch half done can complete it, and no load can
+   * take the place of a shard that a seal may name already. Resolves to false when the old shard had left the cursor,
+   * and keeps the name.
    */
   async #finishSwitch(shard: LoadingShard, switching: Switching, deadlineMs: number): Promise<boolean> {
     const { name, shardId } = shard;
     const table = this.#meta.registry.table(name);
-    // Not the one that requests go to: it follows the registry a little later, and another one must not be sealed.
+    // Not the shard to which requests go: that one follows the registry a little later, and another shard must not be
+    // sealed.
     const old = table && this.#replicas.get(table.shardId);
     if (table === undefined || old === undefined) return false;
     // A shard that was sealed by itself would never serve again, and nobody could take its place.
@@ -259,7 +279,7 @@ export class Takeovers {
       switching.ifCursor ?? undefined,
     );
     if (sealed !== undefined && sealed !== shardId) return false;
-    // What was sealed before is at the cursor that it was sealed at.
+    // A shard that was sealed before is at the cursor at which it was sealed.
     if (hasStaleCursor && sealed === undefined) {
       await this.#meta.propose(this.#meta.commands.abandonLoad(shard), deadlineMs);
       return false;
@@ -278,15 +298,16 @@ export class Takeovers {
   }
 
   /**
-   * What loaders left half-way is ended by the old shard's leader, or by that of the new one where there is none: a
-   * switch that was begun, a load that nobody goes on with. A node sees to its own at once: to those of its earlier
-   * boots, and to one that was begun although nobody heard of it, or whose loader failed to give it up.
+   * Called from time to time: completes switches that were begun, and gives up loads that nobody fills any more. The
+   * leader of the old shard does it, or that of the new shard where there is no old one. A node sees to its own loads
+   * at once: to those of its earlier boots, and to one that was begun although nobody heard of it, or whose loader
+   * failed to give it up.
    */
   async finishSwitches(): Promise<void> {
     const clock = this.#clock;
     const known = new Set<GroupId>();
     for (const { name } of [...this.#meta.registry.loading()]) {
-      // Anything may have become of the load while the one before it was ended.
+      // The load may have changed in any way while the one before it was completed.
       const shard = this.#meta.registry.loadingOf(name);
       if (shard === undefined) continue;
       const { shardId, switching, loader } = shard;
@@ -320,7 +341,7 @@ export class Takeovers {
   }
 }
 
-/** Throws `notReady` where the table cannot be read for the moment. */
+/** Counts the live keys of a replica. Throws `notReady` when the table cannot be read for the moment. */
 async function countKeys({ table }: Replica): Promise<number> {
   try {
     return await table.countKeys();

@@ -2,13 +2,14 @@ import { mvcc } from '@coxswain/protocol';
 
 const NOTHING = Buffer.alloc(0);
 
+/** Makes the part of a transaction that removes a key. */
 export function remove(key: Buffer): mvcc.RequestOp {
   return {
     request: { $case: 'requestDeleteRange', value: mvcc.RequestOp_DeleteRange.fromPartial({ key }) },
   };
 }
 
-/** Holds where the key was last written at that revision; 0: there is no such key. */
+/** Makes the compare that holds when the key was last written at that revision; with 0, when there is no such key. */
 export function modRevisionIs(key: Buffer, modRevision: number): mvcc.Compare {
   return {
     result: mvcc.Compare_CompareResult.EQUAL,
@@ -19,6 +20,7 @@ export function modRevisionIs(key: Buffer, modRevision: number): mvcc.Compare {
   };
 }
 
+/** Makes the part of a transaction that writes a key. */
 export function put(key: Buffer, value: Buffer): mvcc.RequestOp {
   return {
     request: {
@@ -28,6 +30,7 @@ export function put(key: Buffer, value: Buffer): mvcc.RequestOp {
   };
 }
 
+/** Makes the compare that holds when the key has that version; with 0, when there is no such key. */
 export function versionIs(key: Buffer, version: number): mvcc.Compare {
   return {
     result: mvcc.Compare_CompareResult.EQUAL,
@@ -38,6 +41,7 @@ export function versionIs(key: Buffer, version: number): mvcc.Compare {
   };
 }
 
+/** Makes the command that carries out `success` if every compare holds, and nothing otherwise. */
 export function transaction(compare: mvcc.Compare[], success: mvcc.RequestOp[]): mvcc.Command {
   return mvcc.Command.fromPartial({
     type: mvcc.Command_CommandType.TXN,

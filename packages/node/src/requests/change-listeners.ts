@@ -1,6 +1,9 @@
 import type { Clock } from '@coxswain/runtime';
 
-/** Calls those who want to hear of changes: apart from the turn in which one happened, and once for all of that turn. */
+/**
+ * Calls listeners after changes on this node: apart from the turn in which a change happened, and once for all
+ * changes of that turn.
+ */
 export class ChangeListeners {
   readonly #clock: Clock;
   readonly #isStopping: () => boolean;
@@ -12,13 +15,13 @@ export class ChangeListeners {
     this.#isStopping = isStopping;
   }
 
-  /** Gives what ends it. */
+  /** Adds a listener. The function that this returns removes it. */
   add(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** Something has changed. */
+  /** Notes that something has changed, and schedules one call of every listener. */
   notify(): void {
     if (this.#isScheduled || this.#listeners.size === 0) return;
     this.#isScheduled = true;

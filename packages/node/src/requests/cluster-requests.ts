@@ -7,7 +7,7 @@ import type { Meta } from '../meta/meta.js';
 import { META_SHARD } from '../meta/shards.js';
 import type { ChangeListeners } from './change-listeners.js';
 
-/** Says what this cluster is, and carries questions between its members. */
+/** Answers requests about this node's cluster, and carries questions between its members. */
 export class ClusterRequests implements ClusterApi {
   readonly nodeId: NodeId;
   readonly #identity: Identity;

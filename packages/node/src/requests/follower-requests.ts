@@ -8,7 +8,7 @@ import type { Meta } from '../meta/meta.js';
 import type { ShardRequests } from './shard-requests.js';
 import type { WriteGate } from './write-gate.js';
 
-/** Takes what a leader cluster sends into the tables of a follower cluster. */
+/** Brings what a leader cluster sends into the tables of a follower cluster. */
 export class FollowerRequests implements FollowerControl {
   readonly #meta: Meta;
   readonly #replicas: Replicas;
@@ -32,7 +32,7 @@ export class FollowerRequests implements FollowerControl {
     const replica = this.#replicas.get(shardId);
     if (replica === undefined || !replica.isServing) throw errors.notReady();
     const result = await this.#shards.propose(replica, CommandKind.Command, command, call, cursor);
-    // T2: it had no effect, and another shard goes on from a cursor of its own.
+    // T2: the command had no effect, and another shard goes on from a cursor of its own.
     if (result.sealedBy !== undefined) throw errors.notReady();
     return result;
   }

@@ -10,6 +10,7 @@ import type { Meta } from '../meta/meta.js';
 import type { ShardRequests } from './shard-requests.js';
 import type { WriteGate } from './write-gate.js';
 
+/** The parts of the node that KvRequests uses. */
 export interface KvRequestsOptions {
   readonly clock: Clock;
   readonly meta: Meta;
@@ -17,13 +18,16 @@ export interface KvRequestsOptions {
   readonly gate: WriteGate;
   readonly admission: Admission;
   readonly counters: { linearizable: number; serializable: number };
-  /** Whether this node is being closed: what follower clusters must have before it stops does not grow any more. */
+  /**
+   * Whether this node is being closed. Then it takes no writes of clients, so that the log that follower clusters
+   * must have before it stops does not grow.
+   */
   readonly isClosing: () => boolean;
-  /** Throws where a command is too large for wolf.raft. */
+  /** Throws `tooLargeForWolf` when a marshalled command is too large for a message of wolf.raft. */
   readonly checkWolfSize: (command: Buffer) => void;
 }
 
-/** Takes what clients write and read, on whatever shard serves their table. */
+/** Brings the writes and reads of clients to the shard that serves their table. */
 export class KvRequests implements KvApi {
   readonly #options: KvRequestsOptions;
   readonly #meta: Meta;
@@ -38,7 +42,7 @@ export class KvRequests implements KvApi {
   }
 
   propose(table: string, command: mvcc.Command, call: Call): Promise<Proposed> {
-    // Of what waits for its answer little should be kept: the command goes as soon as it is encoded.
+    // A write that waits for its answer should keep little memory: the command is dropped once it is encoded.
     return this.#propose(table, mvcc.Command.encode(command).finish() as Buffer, call);
   }
 
@@ -50,7 +54,7 @@ export class KvRequests implements KvApi {
       this.#checkCommandTo(replica, bytes);
       return replica.propose(CommandKind.Command, bytes, call).then(
         (result) =>
-          // T2: after the seal nothing has an effect any more, so it may go to the shard that took over.
+          // T2: after the seal no command has an effect, so this one may go to the shard that took over.
           result.sealedBy === undefined
             ? { result, header: replica.header(result.revision) }
             : this.#proposeLater(table, bytes, call),
@@ -69,9 +73,9 @@ export class KvRequests implements KvApi {
 
   /** Proposes to a table that this node does not serve yet, or whose shard changes (T2). */
   async #proposeLater(table: string, bytes: Buffer, call: Call): Promise<Proposed> {
-    // Without room nobody here can lead the group that says more.
+    // Without room this node cannot lead the meta group, which knows the table.
     this.#gate.checkWrite();
-    // What this disk says of a clone may be old.
+    // This node's record of a clone may be out of date.
     if (!this.#meta.isFresh) await this.#meta.group.confirmRead(call.deadlineMs);
     this.#gate.checkCommand();
     return await this.#shards.onShard(table, call, async (replica) => {
@@ -82,11 +86,11 @@ export class KvRequests implements KvApi {
     });
   }
 
-  /** Throws where a command of a client cannot go to the replica. */
+  /** Throws when the replica may not take a command of a client: notReady, closing, tooLargeForWolf. */
   #checkCommandTo(replica: Replica, bytes: Buffer): void {
-    // R5: what a follower cluster holds comes from its leader cluster alone.
+    // R5: a follower cluster takes its data from its leader cluster alone.
     if (this.#meta.settings.role !== 'leader') throw errors.notReady();
-    // Nobody could know here what the write did.
+    // Without the table nobody here could tell what the write did.
     if (!replica.hasTable) throw errors.notReady();
     if (this.#options.isClosing()) throw errors.closing();
     if (!replica.speaksFrames) this.#options.checkWolfSize(bytes);
@@ -108,7 +112,7 @@ export class KvRequests implements KvApi {
     }
     counters.linearizable++;
     return replica.confirmRead(call.deadlineMs).then(
-      // It may have been sealed or dropped meanwhile (T2): nothing was done, so it begins anew.
+      // The shard may have been sealed or dropped meanwhile (T2). Nothing was done, so the read begins anew.
       () => (this.#serves(replica) ? replica : this.#readLater(table, linearizable, call)),
       (error: unknown) => {
         if (!this.#shards.isUndone(replica, error)) throw error;
@@ -117,7 +121,10 @@ export class KvRequests implements KvApi {
     );
   }
 
-  /** T4: before its members have confirmed that it lost nothing, this disk may hold an old state. */
+  /**
+   * Whether the replica may be read. Before the members have confirmed that this disk lost nothing, it may hold an
+   * old state (T4).
+   */
   #serves(replica: Replica): boolean {
     return replica.isServing && this.#options.admission.isAdmitted;
   }
@@ -138,7 +145,10 @@ export class KvRequests implements KvApi {
     });
   }
 
-  /** Waits where a shard that took over is not loaded here yet (T2), or a crash left an entry half applied (A4). */
+  /**
+   * Waits until the replica is whole: a shard that took over may not be loaded here yet (T2), and a crash may have
+   * left an entry half applied (A4). Throws `timeout`.
+   */
   async #whole(replica: Replica, { deadlineMs }: Call): Promise<void> {
     const waitMs = deadlineMs - this.#options.clock.monotonicMs();
     const isOver = () => replica.isWhole || replica.isClosed || !replica.hasTable || this.#gate.isStopping;

@@ -7,7 +7,7 @@ import type { Meta } from '../meta/meta.js';
 import type { ShardRequests } from './shard-requests.js';
 import type { WriteGate } from './write-gate.js';
 
-/** Gives the logs of tables to those who follow them from outside. */
+/** Opens the logs of tables for replication, backups and the archive. */
 export class LogRequests implements LogsApi {
   readonly #meta: Meta;
   readonly #shards: ShardRequests;
@@ -23,7 +23,7 @@ export class LogRequests implements LogsApi {
 
   async open(table: string, call: Call): Promise<TableLog> {
     return await this.#shards.onShard(table, call, async (replica) => {
-      // R2: what was committed when it was asked for is applied here before anything is served.
+      // R2: everything that was committed at the time of the request is applied here before the log is served.
       await replica.confirmRead(call.deadlineMs);
       if (replica.isServing) return new ReplicaLog(replica);
       if (replica.table.sealedBy === undefined) throw errors.notReady();
@@ -43,13 +43,14 @@ export class LogRequests implements LogsApi {
       const waitMs = call.deadlineMs - this.#clock.monotonicMs();
       const replica = this.#meta.directory.get(table);
       if (replica === undefined) {
-        // On a follower cluster it may come with the next look at the leader cluster's tables.
+        // On a follower cluster the table may appear at the next look at the leader cluster's tables.
         const isKnown = () => this.#meta.directory.get(table) !== undefined || this.#gate.isStopping;
         if (!follows) await this.#meta.directory.find(table, call);
         else if (!(await this.#meta.directory.changes.until(isKnown, waitMs))) throw errors.timeout();
         continue;
       }
-      // R5: it was promoted with what it had, and its revisions, which are higher, say nothing of the write.
+      // R5: the table was promoted with the data that it had. Its revisions are higher now, and say nothing about the
+      // write.
       if (follows && !this.#meta.settings.isReplicated(table)) throw errors.outcomeUnknown();
       const isThere = () => replica.isServing && replica.table.revision >= revision;
       if (isThere()) return replica.header(replica.table.revision);
@@ -65,12 +66,12 @@ export class LogRequests implements LogsApi {
   }
 
   led(): LedTable[] {
-    // A promoted table takes writes of its own, which nothing may replicate over (R5).
+    // A promoted table takes writes of its own, which no replication may overwrite (R5).
     const isOfThisRole = (name: string) =>
       this.#meta.settings.role === 'leader' || this.#meta.settings.isReplicated(name);
     const led = this.#meta.directory
       .replicas()
-      // A table over wolf.raft belongs to no cluster alone: its leader may be another's next.
+      // A table over wolf.raft belongs to no single cluster: its next leader may be a node of another one.
       .filter(
         ({ name, isLeader, isServing, speaksFrames }) =>
           isLeader && isServing && speaksFrames && isOfThisRole(name!),

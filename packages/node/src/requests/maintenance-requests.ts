@@ -7,7 +7,7 @@ import type { ClusterClone } from '../meta/cluster-clone.js';
 import type { Meta } from '../meta/meta.js';
 import type { WriteGate } from './write-gate.js';
 
-/** Does what backups, restores and the archive ask of a node. */
+/** Serves the requests of backups, restores, clones and the archive to a node. */
 export class MaintenanceRequests implements MaintenanceControl {
   readonly #meta: Meta;
   readonly #gate: WriteGate;

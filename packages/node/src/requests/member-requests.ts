@@ -4,7 +4,7 @@ import type { MemberControl, MemberState, StateChange } from '../api/member-cont
 import type { Meta } from '../meta/meta.js';
 import type { WriteGate } from './write-gate.js';
 
-/** Keeps what operators want of members. */
+/** Reads and changes the states that operators want members to be in. */
 export class MemberRequests implements MemberControl {
   readonly #nodeId: NodeId;
   readonly #meta: Meta;
@@ -38,7 +38,10 @@ export class MemberRequests implements MemberControl {
     return this.#meta.members.isAnyPaused;
   }
 
-  /** Whether this node is being closed. Also once it was closed, until its process has ended, or has begun anew. */
+  /**
+   * Whether this node is being closed. It stays true once the node was closed, until its process has ended or has
+   * started again.
+   */
   get isClosing(): boolean {
     const state = this.state(this.#nodeId);
     return state === 'closing' || state === 'offline';

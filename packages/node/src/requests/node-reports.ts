@@ -15,7 +15,7 @@ import type { Meta } from '../meta/meta.js';
 import { META_SHARD } from '../meta/shards.js';
 import type { Wolf } from '../wolf/wolf.js';
 
-/** What a node counts, since it started. */
+/** The counters of a node since it started. */
 export interface NodeCounters {
   appended: number;
   applied: number;
@@ -27,10 +27,10 @@ export interface NodeCounters {
   leaderChanges: number;
 }
 
-/** The parts of a node that its reports are about. */
+/** The parts of a node that its reports describe. */
 export interface ReportedParts {
   readonly clock: Clock;
-  /** The wall time as the system has it, milliseconds since 1970. */
+  /** Gives the system's wall time, in milliseconds since 1970. */
   readonly wallMs: () => number;
   readonly trustedClock: TrustedClock;
   readonly identity: Identity;
@@ -49,7 +49,7 @@ export interface ReportedParts {
   readonly isStopping: () => boolean;
 }
 
-/** Says how a node is: for operators, probes and /metrics. */
+/** Reports the state of a node to operators, probes and /metrics. */
 export class NodeReports implements ReportsApi {
   readonly #parts: ReportedParts;
 
@@ -83,7 +83,7 @@ export class NodeReports implements ReportsApi {
     const served = meta.directory.replicas();
     const conditions = {
       hasNoCluster: !meta.group.registry.hasGenesis,
-      // Whoever has no leader of the meta group does not know what the cluster has become meanwhile.
+      // A node without a leader of the meta group does not know how the cluster has changed meanwhile.
       hasNoLeader:
         !meta.isFresh ||
         hasNoLeader(replicas.get(META_SHARD)) ||

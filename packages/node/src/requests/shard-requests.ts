@@ -5,13 +5,13 @@ import type { Replica } from '../group/replica.js';
 import type { Meta } from '../meta/meta.js';
 import type { WriteGate } from './write-gate.js';
 
-/** Proposals that failed, since the node started. */
+/** The counts of proposals that failed since the node started. */
 export interface FailureCounters {
   refused: number;
   outcomeUnknown: number;
 }
 
-/** Brings requests to the shard that serves a table, and on to the one that takes its place (T2). */
+/** Brings requests to the shard that serves a table, and on to the shard that takes its place (T2). */
 export class ShardRequests {
   readonly #meta: Meta;
   readonly #gate: WriteGate;
@@ -24,8 +24,9 @@ export class ShardRequests {
   }
 
   /**
-   * Attempts something on the shard that serves the table, and again on the one that takes its place (T2): when the
-   * attempt gives undefined, because the shard is sealed, and when the shard was dropped before anything was done.
+   * Runs `attempt` on the shard that serves the table, and again on the shard that takes its place (T2) when it
+   * resolves to undefined, because the shard is sealed, or when the shard was dropped before anything was done.
+   * Errors: those of `attempt`, tableNotFound, notReady, timeout, shuttingDown.
    */
   async onShard<T>(
     table: string,
@@ -45,13 +46,13 @@ export class ShardRequests {
     }
   }
 
-  /** Whether the replica was dropped before anything was done: another shard may do it. */
+  /** Whether the replica was dropped before anything was done, so that another shard may do it. */
   isUndone(replica: Replica, error: unknown): boolean {
     const isGone = error instanceof ApiError && !error.isOutcomeUnknown && replica.isClosed;
     return isGone && !this.#gate.isStopping;
   }
 
-  /** Proposes to a replica, and counts a failure. Errors are those of `Replica.propose`. */
+  /** Proposes a command to a replica, and counts a failure. Rejects with the errors of `Replica.propose`. */
   async propose(
     replica: Replica,
     kind: CommandKind,
@@ -67,6 +68,7 @@ export class ShardRequests {
     }
   }
 
+  /** Counts a failed proposal, by whether its outcome is known. */
   countFailure(error: unknown): void {
     if (!(error instanceof ApiError)) return;
     if (error.isOutcomeUnknown) this.#counters.outcomeUnknown++;

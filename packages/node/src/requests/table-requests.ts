@@ -3,7 +3,7 @@ import type { TableInfo, TablesApi } from '../api/tables-api.js';
 import type { Meta } from '../meta/meta.js';
 import type { WriteGate } from './write-gate.js';
 
-/** Makes, deletes and lists tables. */
+/** Creates, deletes and lists tables. */
 export class TableRequests implements TablesApi {
   readonly #meta: Meta;
   readonly #gate: WriteGate;

@@ -1,15 +1,16 @@
 import { errors } from '../api/errors.js';
 
+/** The conditions under which a node refuses writes. */
 export interface WriteGateOptions {
   readonly isStopping: () => boolean;
   readonly isDiskFull: () => boolean;
-  /** Whether so much waits to be archived that nothing may be added (archive.on-limit). */
+  /** Whether so much waits to be archived that the archive's backlog may not grow (archive.on-limit). */
   readonly isArchiveBehind: () => boolean;
-  /** Throws `cloning` or `cloneFailed` while a clone fills the cluster, or has failed to. */
+  /** Throws `cloning` while a clone fills the cluster, and `cloneFailed` after one has failed. */
   readonly checkClone: () => void;
 }
 
-/** Says whether this node takes writes now. */
+/** Decides whether this node takes writes now. */
 export class WriteGate {
   readonly #options: WriteGateOptions;
 
@@ -21,13 +22,16 @@ export class WriteGate {
     return this.#options.isStopping();
   }
 
-  /** Throws `shuttingDown`, or `diskFull` (D6), where nothing may be proposed. */
+  /** Throws `shuttingDown` or `diskFull` (D6) when nothing may be proposed. */
   checkWrite(): void {
     if (this.#options.isStopping()) throw errors.shuttingDown();
     if (this.#options.isDiskFull()) throw errors.diskFull();
   }
 
-  /** Checks a command that the archive would have to take: throws `archiveBehind`, `cloning` and `cloneFailed` too. */
+  /**
+   * Checks whether a command that would be archived may be proposed: also throws `archiveBehind`, `cloning` and
+   * `cloneFailed`.
+   */
   checkCommand(): void {
     this.checkWrite();
     if (this.#options.isArchiveBehind()) throw errors.archiveBehind();
