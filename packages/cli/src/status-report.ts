@@ -56,13 +56,7 @@ export class StatusReport {
 
   /** A table has no leader for lack of members, or of a reason: a stock server gives none. */
   get #lacksMembers(): boolean {
-    return (
-      this.#tablesWhere(
-        (table) =>
-          table.leader === '0' &&
-          problemsOf(table).some((text) => /no leader(: .* members answer)?$/.test(text)),
-      ).length > 0
-    );
+    return this.#tablesWhere((table) => table.leader === '0' && table.leaderless !== 'leaderless').length > 0;
   }
 
   /** The endpoints of nodes that know no cluster, and so no table. */

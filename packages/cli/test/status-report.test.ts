@@ -7,7 +7,13 @@ const noLeader = (name: string): string => `table '${name}': no leader: 1 of 3 m
 /** What a node answers, with so many sound tables beside those that have problems. */
 function answer(
   endpoint: string,
-  options: { tables: number; broken?: Record<string, string[]>; ofNode?: string[]; role?: string },
+  options: {
+    tables: number;
+    broken?: Record<string, string[]>;
+    leaderless?: Record<string, string>;
+    ofNode?: string[];
+    role?: string;
+  },
 ) {
   const tables = new Map<string, regatta.TableStatus>();
   for (let i = 0; i < options.tables; i++) {
@@ -15,8 +21,9 @@ function answer(
   }
   const broken = Object.entries(options.broken ?? {});
   for (const [name, errors] of broken) {
-    const leader = errors.some((text) => text.includes('no leader')) ? '0' : '1';
-    tables.set(name, regatta.TableStatus.fromPartial({ leader, errors }));
+    const isLed = !errors.some((text) => text.includes('no leader'));
+    const leaderless = isLed ? '' : (options.leaderless?.[name] ?? 'noLeader');
+    tables.set(name, regatta.TableStatus.fromPartial({ leader: isLed ? '1' : '0', errors, leaderless }));
   }
   const errors = [...(options.ofNode ?? []), ...broken.flatMap(([, texts]) => texts)];
   const response = regatta.StatusResponse.fromPartial({
@@ -80,8 +87,10 @@ describe('the report of coxswain status', () => {
   test('says of a table that has no leader for another reason that its row has it', () => {
     const broken = { x: ["table 'x': no leader: the group has not been formed: call Bootstrap"] };
     const failureOf = (more: Record<string, string[]>) =>
-      new StatusReport([answer('a', { tables: 1, broken: { ...broken, ...more } })], { problems: false })
-        .failure;
+      new StatusReport(
+        [answer('a', { tables: 1, broken: { ...broken, ...more }, leaderless: { x: 'leaderless' } })],
+        { problems: false },
+      ).failure;
     expect(failureOf({})).toBe("1 table has no leader: 'x': the rows say what to do");
     expect(failureOf({ y: [noLeader('y')] })).toMatch(/^2 tables .*: start the members that do not answer$/);
   });

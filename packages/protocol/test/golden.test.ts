@@ -499,6 +499,12 @@ const goldens: readonly Golden[] = [
     },
     'c2 06 0e 0a 01 73 10 01 18 02 20 03 28 04 32 01 65',
   ),
+  golden(
+    'TableStatus without a leader',
+    regatta.TableStatus,
+    { leaderless: 'noLeader' },
+    'd2 06 08 6e 6f 4c 65 61 64 65 72',
+  ),
   golden('TableStatus with errors', regatta.TableStatus, { errors: ['e', 'f'] }, 'ca 06 01 65 ca 06 01 66'),
   golden('TableArchive', regatta.TableArchive, { archivedIndex: 150n }, '10 96 01'),
   golden(

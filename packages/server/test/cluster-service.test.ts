@@ -59,7 +59,7 @@ describe('Cluster.Status', () => {
   });
 
   test('says why a node of a cluster knows no table yet', async () => {
-    const leaderless = '1 of 3 members answer';
+    const leaderless = { code: 'noLeader', reason: '1 of 3 members answer' } as const;
     expect(await errorsOf({ clusterId: 'c', meta: { leader: 0, leaderless } })).toEqual([
       'the meta group: no leader: 1 of 3 members answer',
     ]);

@@ -29,11 +29,19 @@ export interface TableStatus {
   readonly contentHash: string;
   /** Why this replica does not serve; undefined while it does. */
   readonly error: string | undefined;
-  /** Why this node knows no leader of the group; undefined while it knows one. */
-  readonly leaderless: string | undefined;
+  /** Why this node knows no leader of the group, or undefined while it knows one. */
+  readonly leaderless: Leaderless | undefined;
 }
 
 /** A member of the cluster, and how to reach it. */
+/** Why a group has no leader. */
+export interface Leaderless {
+  /** The code of the error that requests which need a leader get. */
+  readonly code: 'noLeader' | 'leaderless';
+  /** The cause in words; with noLeader, how many voters answer. */
+  readonly reason: string;
+}
+
 export interface MemberInfo {
   readonly id: NodeId;
   readonly name: string;

@@ -1,6 +1,7 @@
 import type { Membership } from '@coxswain/raft';
 import { answersOf } from '../api/counted.js';
 import { type ApiError, errors } from '../api/errors.js';
+import type { Leaderless } from '../api/reports-api.js';
 import type { ReplicaHost } from './replica-host.js';
 
 /** Knows which voters of a group answer. The group can have a leader only while a quorum of them does. */
@@ -17,16 +18,17 @@ export class Electorate {
   }
 
   /** Says why the group has no leader, or at least how many of its voters answer. */
-  describeLeaderless(membership: Membership): string {
-    return this.#whyLeaderless(membership) ?? this.#answer(membership);
+  whyLeaderless(membership: Membership): Leaderless {
+    const reason = this.#whyLeaderless(membership);
+    return reason === undefined
+      ? { code: 'noLeader', reason: this.#answer(membership) }
+      : { code: 'leaderless', reason };
   }
 
   /** Makes the error for requests to a table whose group has no leader. */
   leaderless(table: string, membership: Membership): ApiError {
-    const reason = this.#whyLeaderless(membership);
-    return reason === undefined
-      ? errors.noLeader(table, this.#answer(membership))
-      : errors.leaderless(table, reason);
+    const { code, reason } = this.whyLeaderless(membership);
+    return errors[code](table, reason);
   }
 
   #whyLeaderless(membership: Membership): string | undefined {

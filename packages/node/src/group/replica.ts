@@ -685,9 +685,7 @@ export class Replica implements ReadableTable {
       contentHash: table?.contentHash ?? '',
       error: this.#error,
       leaderless:
-        this.#raft.leader === NO_NODE
-          ? this.#electorate.describeLeaderless(this.#raft.membership)
-          : undefined,
+        this.#raft.leader === NO_NODE ? this.#electorate.whyLeaderless(this.#raft.membership) : undefined,
     };
   }
 }

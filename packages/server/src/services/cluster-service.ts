@@ -93,6 +93,7 @@ export class ClusterService {
         replication: replication && toWireReplication(replication),
         archive: archive && toWireArchive(archive),
         errors: ofTable,
+        leaderless: table.leaderless?.code ?? '',
       });
     }
     return {
@@ -132,7 +133,7 @@ function clusterProblems({ clusterId, role, meta, members, peers }: NodeStatus):
 /** Returns why a replica does not serve, or why its group accepts no writes. */
 function replicaProblems({ error, leaderless }: TableStatus): string[] {
   const problems = error === undefined ? [] : [error];
-  if (leaderless !== undefined) problems.push(`no leader: ${leaderless}`);
+  if (leaderless !== undefined) problems.push(`no leader: ${leaderless.reason}`);
   return problems;
 }
 

@@ -275,6 +275,11 @@ export interface TableStatus {
     | undefined;
   /** errors holds those of StatusResponse.errors that are about this table. Coxswain's own. */
   errors: string[];
+  /**
+   * leaderless is the code of the error that writes get while the node knows no leader of the group: noLeader (too few
+   * members answer) or leaderless (the errors say why). Empty while it knows one. Coxswain's own.
+   */
+  leaderless: string;
 }
 
 /** TableArchive tells how far the archive of a table is. Coxswain's own. */
@@ -1633,6 +1638,7 @@ function createBaseTableStatus(): TableStatus {
     replication: undefined,
     archive: undefined,
     errors: [],
+    leaderless: "",
   };
 }
 
@@ -1673,6 +1679,9 @@ export const TableStatus: MessageType<TableStatus> = {
     }
     for (const item of message.errors) {
       writer.tag(842).string(item);
+    }
+    if (message.leaderless !== "") {
+      writer.tag(850).string(message.leaderless);
     }
     return writer;
   },
@@ -1744,6 +1753,11 @@ export const TableStatus: MessageType<TableStatus> = {
           message.errors.push(reader.string());
           continue;
         }
+        case 106: {
+          if (tag !== 850) break;
+          message.leaderless = reader.string();
+          continue;
+        }
       }
       reader.skip(tag);
     }
@@ -1769,6 +1783,7 @@ export const TableStatus: MessageType<TableStatus> = {
     message.replication = object.replication === undefined || object.replication === null ? undefined : TableReplication.fromPartial(object.replication);
     message.archive = object.archive === undefined || object.archive === null ? undefined : TableArchive.fromPartial(object.archive);
     message.errors = object.errors?.map((item) => item) ?? [];
+    message.leaderless = object.leaderless ?? "";
     return message;
   },
 };
