@@ -68,8 +68,9 @@ export interface ArchiveRestoresOptions {
 type ArchiveRestoreNode = Pick<NodeParts, 'cluster' | 'logs' | 'reports'>;
 
 /**
- * Maintenance.RestoreArchive: a table as it was at a revision or at a moment, from a base and the log behind it, in place
- * of the table or as a new one. All that is used is checked, and nothing of it serves before all of it is there (T2).
+ * Maintenance.RestoreArchive: restores a table as it was at a revision or at a moment, from a base and the log after
+ * it, in place of the table or as a new one. Everything that is used is checked, and nothing of it serves before all of
+ * it is there (T2).
  */
 export class ArchiveRestores {
   readonly #node: ArchiveRestoreNode;
@@ -84,8 +85,8 @@ export class ArchiveRestores {
   }
 
   /**
-   * Tells how far it is, and at last what was reached. Errors: notForThisRole, tableNotSet, noArchive, tooBusy,
-   * archiveFailed, archiveIncomplete, and those of `Restorer.restore`.
+   * Reports how far the restore is, and at last the moment that it reached. Errors: notForThisRole, tableNotSet,
+   * noArchive, tooBusy, archiveFailed, archiveIncomplete, and those of `Restorer.restore`.
    */
   async *restore(
     request: maintenance.RestoreArchiveRequest,
@@ -182,7 +183,10 @@ export class ArchiveRestores {
     }
   }
 
-  /** A cluster knows which of its shards serve. Of others, and of other clusters, what is there is all that there is. */
+  /**
+   * A cluster knows which of its shards serve. Of other shards, and of other clusters, the archive as it stands is all
+   * that there is.
+   */
   #isEndWanted({ shard }: RestorePlan, { limit }: RestoreRequest): boolean {
     const { clusterId, tables } = this.#node.reports.status();
     if (shard.clusterId !== clusterId || limit.toRevision !== undefined) return false;
@@ -190,8 +194,8 @@ export class ArchiveRestores {
   }
 
   /**
-   * A table that is there may have been written to a moment ago: waits until all that the limit asks for is archived.
-   * Without a limit that is what is applied by now.
+   * A table of this cluster may have been written to a moment ago: waits until all that the limit asks for is archived.
+   * Without a limit that is everything applied by now.
    */
   async #untilArchived(
     archive: WrittenArchive,
@@ -279,7 +283,7 @@ function toRequest(
   };
 }
 
-/** The last entry within the limit that changes anything, above what is archived; 0: there is none. */
+/** Returns the last entry within the limit that changes anything, after the archived ones; 0: there is none. */
 async function lastWanted(
   log: TableLog,
   archivedIndex: number,

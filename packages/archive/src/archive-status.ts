@@ -2,8 +2,8 @@
 export interface TableArchiveStatus {
   readonly name: string;
   /**
-   * `archiving`; `retrying`: what was to be stored was not, and it is tried again; `full`: so much waits that writes are
-   * refused; `elsewhere`: another node leads the table's group, and archives it.
+   * `archiving`: objects are stored as usual; `retrying`: an object could not be stored, and is tried again; `full`: so
+   * much waits that writes are refused; `elsewhere`: another node leads the table's group, and archives it.
    */
   readonly state: 'archiving' | 'retrying' | 'full' | 'elsewhere';
   /** The last entry that is stored; 0: none. */
@@ -15,7 +15,7 @@ export interface TableArchiveStatus {
   /** How long the oldest entry that waits has waited, as far as this node saw. */
   readonly backlogMs: number;
   readonly gapCount: number;
-  /** What is wrong and what to do about it; undefined when nothing is. */
+  /** The problem and its remedy, for operators; undefined when there is none. */
   readonly error: string | undefined;
 }
 

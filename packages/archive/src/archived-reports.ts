@@ -7,7 +7,7 @@ const REPORT_MS = 5_000;
 const RETRY_LEAST_MS = 500;
 const RETRY_GREATEST_MS = 30_000;
 
-/** Tells the cluster how far shards are archived, of many at once. Not until then their logs are compacted. */
+/** Reports to the cluster how far shards are archived, many at once. Their logs are not compacted before that. */
 export class ArchivedReports {
   readonly #node: Pick<NodeParts, 'maintenance'>;
   readonly #clock: Clock;
@@ -33,7 +33,9 @@ export class ArchivedReports {
     });
   }
 
-  /** What is not told by then is found out by whoever archives next. */
+  /**
+   * Stops reporting. The node that archives next finds out by itself how far a shard is that was not reported by then.
+   */
   async stop(): Promise<void> {
     this.#aborter.abort();
     await this.#running;

@@ -95,7 +95,10 @@ export class Archiver {
     this.#watch();
   }
 
-  /** Resolves when nothing of it runs any more. What is being stored is given up; whoever leads next stores it. */
+  /**
+   * Stops archiving. Resolves when nothing of it runs any more. Objects that are being stored are given up; the next
+   * leader stores them.
+   */
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#leaveNode?.();
@@ -138,7 +141,9 @@ export class Archiver {
     );
   }
 
-  /** Cuts the open objects of this node's tables. Resolves when what was applied by now is stored, or when aborted. */
+  /**
+   * Cuts the open objects of this node's tables. Resolves when everything applied by now is stored, or when aborted.
+   */
   async flush(signal: AbortSignal): Promise<void> {
     await Promise.all([...this.#tables.values()].map((archiver) => archiver.flush(signal)));
   }

@@ -18,7 +18,7 @@ export interface BaseInfo extends ArchivedShard {
    * then: no moment before it can be restored from it.
    */
   readonly timeMs: number;
-  /** Of the last entry that is in it (A7), ms since 1970; undefined: not told. */
+  /** The time of the last entry that is in it (A7), in milliseconds since 1970; undefined: not recorded. */
   readonly lastTimeMs?: number | undefined;
 }
 
@@ -56,7 +56,10 @@ function jsonChunk(type: number, value: object): Buffer {
   return Buffer.concat([header, json]);
 }
 
-/** What a base must turn out to be. `sha256` and `sizeBytes`: of the manifest, where it tells of it. */
+/**
+ * The properties that a base must turn out to have. `sha256` and `sizeBytes` are those of the manifest, where it lists
+ * the base.
+ */
 export interface ExpectedBase {
   readonly name: string;
   readonly shard: { readonly clusterId: string; readonly shardId: number };
@@ -65,7 +68,7 @@ export interface ExpectedBase {
   readonly sizeBytes?: number | undefined;
 }
 
-/** Reads a base, and believes nothing. What was read is to be used for good only when `backup` has ended without an error. */
+/** Reads a base without trusting it. The content may be used for good only when `backup` has ended without an error. */
 export class BaseObjectReader {
   readonly #expected: ExpectedBase;
   readonly #content: AsyncIterable<Buffer>;

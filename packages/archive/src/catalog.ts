@@ -107,7 +107,7 @@ export async function readLogHeader(
   );
 }
 
-/** What is damaged, or was pruned meanwhile, is as good as not there. */
+/** Returns undefined for an object that is damaged, or was pruned meanwhile. */
 async function unlessDamaged<T>(read: () => Promise<T>): Promise<T | undefined> {
   try {
     return await read();
@@ -118,15 +118,15 @@ async function unlessDamaged<T>(read: () => Promise<T>): Promise<T | undefined> 
   }
 }
 
-/** What is loaded of a shard. */
+/** Options that say which parts of a shard's contents are loaded. */
 export interface ContentsOptions {
   /** Log objects of which every entry is below it are left out, and so are chapters of the manifest. */
   readonly from: number;
 }
 
 /**
- * What there is of a shard: the listing, and what the manifest tells of it. Nothing is believed absent because the
- * manifest lacks it.
+ * The contents of a shard: the listing of its objects, and the manifest's records of them. Nothing is believed absent
+ * because the manifest lacks it.
  */
 export class ShardContents {
   readonly shard: ArchivedShard;
@@ -136,7 +136,7 @@ export class ShardContents {
   readonly bases: readonly StoredBase[];
   /** By their first entry. */
   readonly gaps: readonly StoredGap[];
-  /** What the manifest tells of objects, by name. */
+  /** The manifest's records of objects, by name. */
   readonly told: ReadonlyMap<string, ManifestEntry>;
   /** The chapters of the manifest, in order; those that were not read for `from` included. */
   readonly chapters: readonly number[];
@@ -168,13 +168,13 @@ export class ShardContents {
     options: ContentsOptions,
     call: StoreCall,
   ): Promise<ShardContents> {
-    // The manifest first: what is stored meanwhile is in the listing, and so nothing seems lost.
+    // The manifest is read first: an object stored meanwhile is in the listing, and so none seems lost.
     const { told, chapters, errors } = await readManifest(store, shard, options, call);
     const listing = await readListing(store, shard, options, call);
     return new ShardContents(shard, { ...listing, chapters }, told, errors);
   }
 
-  /** What the manifest tells of and is not there. */
+  /** Returns the objects that the manifest records and that are not there. */
   lost(): ManifestEntry[] {
     const names = new Set([...this.logs, ...this.bases, ...this.gaps].map(({ name }) => name));
     return [...this.told.values()].filter(({ name }) => !names.has(name));
@@ -239,7 +239,7 @@ async function readManifest(
   chapters.sort((a, b) => a - b);
   const told = new Map<string, ManifestEntry>();
   const errors: ArchiveError[] = [];
-  // A chapter tells of what is behind the index that it is named by, and before the next.
+  // A chapter covers the objects from the index on that it is named by, up to the next chapter.
   const read = chapters.filter((_, i) => (chapters[i + 1] ?? Number.POSITIVE_INFINITY) > from);
   for (const chapter of read) {
     try {
@@ -260,7 +260,7 @@ function checkCount(shard: ArchivedShard, count: number): void {
   if (count > OBJECTS_MAX) throw archiveErrors.tooManyObjects(showShard(shard), OBJECTS_MAX);
 }
 
-/** As messages tell of it. */
+/** Formats the shard for messages. */
 export function showShard({ table, shardId }: ArchivedShard): string {
   return table === '' ? `shard ${shardId}` : `table "${table}" (shard ${shardId})`;
 }

@@ -8,7 +8,7 @@ export class Deadline {
   readonly #url: string;
   readonly #doing: string;
 
-  /** `doing`: what is under way, for messages. */
+  /** `doing` names the work under way, for messages. */
   constructor(url: string, doing: string, call: StoreCall) {
     this.#url = url;
     this.#doing = doing;
@@ -45,7 +45,10 @@ export class Deadline {
     };
   }
 
-  /** The work's end, or the deadline: work that hangs, as on a network disk that is away, is left behind. */
+  /**
+   * Resolves at the work's end, or rejects at the deadline: work that hangs, as on a network disk that is away, is
+   * abandoned.
+   */
   async race<T>(work: Promise<T>): Promise<T> {
     if (this.hasPassed) {
       work.catch(() => undefined);

@@ -9,7 +9,7 @@ import { HASH_DIGITS, logName, type ShardKey } from './names.js';
  * time in ms, u32 length and the command. Integers are little-endian. It says nothing of who wrote it.
  */
 
-/** A shard, as every object of it tells of it. */
+/** A shard, as each of its objects records it. */
 export interface ArchivedShard extends ShardKey {
   readonly table: string;
   /**
@@ -58,15 +58,15 @@ export interface LogObject extends LogExtent {
 const FORMAT = 1;
 const LENGTH_BYTES = 4;
 const ENTRY_HEADER_BYTES = 28;
-/** What is compressed at a time. */
+/** The number of bytes that are compressed at a time. */
 const PORTION_BYTES = 64 * 1024;
 const HEADER_BYTES_MAX = 64 * 1024;
 /** No accepted request makes a larger entry (P4). */
 const COMMAND_BYTES_MAX = 16 * 1024 * 1024;
 
 /**
- * Puts entries into a log object. It holds the compressed bytes, which `sizeBytes` tells, and at most 64 KiB besides, or
- * one entry: whoever adds ends it in time.
+ * Puts entries into a log object. It holds the compressed bytes, counted by `sizeBytes`, and at most 64 KiB besides, or
+ * one entry: the caller must end it in time.
  */
 export class LogObjectWriter {
   readonly #shard: ArchivedShard;
@@ -97,7 +97,7 @@ export class LogObjectWriter {
     return this.#last;
   }
 
-  /** Each entry is the one behind the last one added. The command is copied or compressed before this returns. */
+  /** Adds an entry, which must follow the last one added. The command is copied or compressed before this returns. */
   add(entry: ArchivedEntry): void {
     const { index, term, timeMs, command } = entry;
     if (!this.isEmpty && index !== this.#last + 1) {
@@ -169,8 +169,8 @@ export interface ExpectedLogObject extends Partial<ShardKey> {
 }
 
 /**
- * Reads a log object, and believes nothing: header, order, length and hash are checked. That of the whole is known only
- * at its end, so what was read is to be used for good only when `entries` has ended without an error. Each block's own
+ * Reads a log object without trusting it: header, order, length and hash are checked. The hash of the whole is known
+ * only at its end, so the entries may be used for good only when `entries` has ended without an error. Each block's own
  * checksum is checked before any of it is given.
  */
 export class LogObjectReader {
@@ -340,7 +340,7 @@ export class LogObjectReader {
   }
 }
 
-/** Only what is known counts. */
+/** Leaves out the properties that are undefined. */
 function withoutUndefined<T extends object>(fields: T): Partial<T> {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Partial<T>;
 }

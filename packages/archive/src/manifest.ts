@@ -4,12 +4,13 @@ import type { ArchivedShard, LogExtent } from './log-object.js';
 import { type ArchiveName, manifestName, parseName, type ShardKey, shardPrefix } from './names.js';
 import { type ObjectStore, readWhole, type StoreCall } from './store.js';
 
-/*
- * A shard's manifest is kept in chapters, so that what is written after each object stays small however long the archive
- * grows: a chapter ends after 1000 objects, and a base begins one. Chapters but the newest are changed by pruning only.
+/**
+ * A shard's manifest is kept in chapters, so that the part written after each object stays small however long the
+ * archive grows: a chapter ends after 1000 objects, and a base begins one. Chapters but the newest are changed by
+ * pruning only.
  */
 
-/** What the manifest tells of a stored object. */
+/** The manifest's record of a stored object. */
 export interface ManifestObject {
   /** The whole name. */
   readonly name: string;
@@ -40,9 +41,9 @@ export class ShardManifest {
   readonly #shard: ArchivedShard;
   /** The newest chapter's name. */
   #chapter: number | undefined;
-  /** What the newest chapter tells; undefined where there is none that can be gone on with. */
+  /** The entries of the newest chapter; undefined where there is none that can be gone on with. */
   #entries: ManifestEntry[] | undefined;
-  /** It tells something that the store's does not, because storing it failed. */
+  /** True when this copy has an entry that the store's lacks, because storing it failed. */
   #isBehind = false;
 
   private constructor(
@@ -76,12 +77,14 @@ export class ShardManifest {
     }
   }
 
-  /** What the newest chapter tells. A base begins a chapter, so the newest base is here, or older than 1000 objects. */
+  /**
+   * The entries of the newest chapter. A base begins a chapter, so the newest base is here, or older than 1000 objects.
+   */
   get newestEntries(): readonly ManifestEntry[] {
     return this.#entries ?? [];
   }
 
-  /** Adds what was stored. Where this rejects the store's manifest lacks it until the next is added. */
+  /** Adds a stored object. Where this rejects the store's manifest lacks it until the next is added. */
   async add(entry: ManifestEntry, call: StoreCall): Promise<void> {
     const isFull = this.#entries === undefined || this.#entries.length >= ENTRIES_MAX;
     if (isFull || entry.kind === 'base') {

@@ -11,13 +11,13 @@ import {
   type StoredObject,
 } from './store.js';
 
-/** Objects in memory. What is stored can be changed, and the store can be away. */
+/** Keeps objects in memory, for tests that change stored objects or make the store unreachable. */
 export class MemoryObjectStore implements ObjectStore {
   readonly url = 'memory:///';
   readonly objects = new Map<string, Buffer>();
   /** Every operation fails until it is back. */
   isAway = false;
-  /** Of what is read. */
+  /** The size of the pieces in which objects are read. */
   pieceBytes = PIECE_SIZE_BYTES_MAX;
   /** How many objects can be deleted before it is away. */
   deletesLeft = Number.POSITIVE_INFINITY;

@@ -1,6 +1,6 @@
 import { isName } from './store.js';
 
-/** What is archived of a shard. */
+/** The shard that an object of the archive belongs to. */
 export interface ShardKey {
   readonly clusterId: string;
   readonly shardId: number;
@@ -57,7 +57,7 @@ export function gapName(shard: ShardKey, first: number, last: number): string {
   return `${shardPrefix(shard)}gaps/${digits(first)}-${digits(last)}.json`;
 }
 
-/** `chapter`: the first index that it tells of. */
+/** Returns a chapter's name. `chapter` is the first index that the chapter covers. */
 export function manifestName(shard: ShardKey, chapter: number): string {
   return `${shardPrefix(shard)}manifest/${digits(chapter)}.json`;
 }
@@ -70,7 +70,7 @@ export function isClusterId(id: string): boolean {
 const NAME =
   /^(?<cluster>[^/]+)\/(?<shard>[1-9]\d{0,15})\/(?:log\/(?<log>\d{16})-(?<logLast>\d{16})-(?<hash>[0-9a-f]{16})\.log|base\/(?<base>\d{16})-[0-9a-f]{16}\.bak|gaps\/(?<gap>\d{16})-(?<gapLast>\d{16})\.json|manifest\/(?<chapter>\d{16})\.json)$/;
 
-/** Undefined for what is no object of an archive. */
+/** Parses an object's name. Returns undefined for a name that no object of an archive has. */
 export function parseName(name: string): ArchiveName | undefined {
   const groups = NAME.exec(name)?.groups;
   if (!groups) return undefined;

@@ -4,7 +4,7 @@ import { parseName, shardPrefix } from './names.js';
 import { type Run, Runs } from './runs.js';
 import type { ObjectStore, StoreCall } from './store.js';
 
-/** What there is of a shard, by the names of its objects: whether they are whole `verifyShard` tells. */
+/** The archived parts of a shard, by the names of its objects: `verifyShard` finds out whether they are whole. */
 export interface ShardOverview {
   readonly shard: ArchivedShard;
   readonly baseCount: number;
@@ -19,7 +19,9 @@ export interface ShardOverview {
   readonly gaps: readonly Run[];
 }
 
-/** Looks at names, and into a few objects. Holds no more than the bases and what is contiguous. Errors: the store's. */
+/**
+ * Looks at names, and into a few objects. Holds no more than the bases and the contiguous ranges. Errors: the store's.
+ */
 export async function describeShard(
   store: ObjectStore,
   shard: ArchivedShard,

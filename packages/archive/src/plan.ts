@@ -46,9 +46,9 @@ export interface RestorePlan {
   readonly limit: RestoreLimit;
   /** What it begins with; undefined: nothing, and the log begins with the shard's very first entry. */
   readonly base: PlannedBase | undefined;
-  /** One behind the other, without a hole. */
+  /** The logs, one after the other, without a hole. */
   readonly logs: readonly PlannedLog[];
-  /** An entry behind the limit is known, so that none within it is still to be stored. */
+  /** True when an entry after the limit is known, so that none within it is still to be stored. */
   readonly isLimitPassed: boolean;
   /** The first entry of a log object that is not read, since its time is later than the limit's. */
   readonly leftOut: ReachedPoint | undefined;
@@ -64,8 +64,9 @@ export interface PlannedBase {
 }
 
 /**
- * Which objects make a table as it was at a revision or at a moment. No plan crosses a hole: then the error says exactly
- * what is missing, and what can be reached. Errors: nothingArchived, ambiguous, notReachable, and the store's.
+ * Finds the objects that make a table as it was at a revision or at a moment. No plan crosses a hole: then the error
+ * says exactly which entries are missing, and which moments can be reached. Errors: nothingArchived, ambiguous,
+ * notReachable, and the store's.
  */
 export async function planRestore(
   store: ObjectStore,
@@ -98,7 +99,9 @@ interface Start {
   readonly successor: { readonly shardId: number; readonly begin: string } | undefined;
 }
 
-/** The newest base that is not behind the limit, of the newest shard that has one; or a shard's very first entry. */
+/**
+ * Returns the newest base that is not after the limit, of the newest shard that has one; or a shard's very first entry.
+ */
 async function findStart(store: ObjectStore, request: RestoreRequest, call: StoreCall): Promise<Start> {
   const { table, clusterId, shardId, limit } = request;
   const shards = await findShards(store, { table, clusterId, shardId }, call);
@@ -323,7 +326,7 @@ export class PlanReader {
   }
 
   #reach({ index, timeMs }: ArchivedEntry): void {
-    // What is internal belongs to no moment.
+    // Internal entries belong to no moment.
     if (this.#plan.limit.toTimeMs !== undefined && timeMs === 0) return;
     this.#reached = { revision: index, timeMs: timeMs || this.#reached.timeMs };
   }

@@ -23,7 +23,7 @@ export interface PruneOptions {
   readonly isDryRun: boolean;
 }
 
-/** What was removed of a shard, or would be. */
+/** The objects that were removed of a shard, or would be. */
 export interface PrunedShard {
   readonly shard: ArchivedShard;
   readonly baseCount: number;
@@ -47,9 +47,10 @@ export const UNBACKED_PRUNED =
 const DELETES_AT_A_TIME = 8;
 
 /**
- * Removes what is older than the retention allows, of each shard in turn. A base that stays is read to its end before
- * anything that is older goes, and everything behind it stays; where a shard was replaced so long ago that no moment
- * within the retention needs it, all of it goes. Removing breaks off anywhere without harm. Errors: the store's.
+ * Removes objects older than the retention allows, of each shard in turn. A base that stays is read to its end before
+ * anything older is removed, and everything after it stays; where a shard was replaced so long ago that no moment
+ * within the retention needs it, all of it is removed. Removing may break off anywhere without harm. Errors: the
+ * store's.
  */
 export async function* prune(
   store: ObjectStore,
@@ -193,7 +194,10 @@ class ShardPruning {
     return times.length === 0 ? undefined : Math.min(...times);
   }
 
-  /** The manifest first, but for the chapter that the node goes on with which archives: what is gone is not told of. */
+  /**
+   * Changes the manifest first, except for the chapter that the archiving node goes on with: removed objects are no
+   * longer listed.
+   */
   async #removeBefore(revision: number): Promise<void> {
     const chapters: number[] = [];
     for await (const { name } of this.#store.list(`${shardPrefix(this.#shard)}manifest/`, this.#call)) {
@@ -218,7 +222,7 @@ class ShardPruning {
       if (left.length === 0) await this.#store.delete(name, this.#call);
       else await this.#store.put(name, encodeChapter({ ...shard, entries: left }), this.#call);
     } catch (error) {
-      // What cannot be read tells of nothing; or somebody else prunes, too.
+      // A chapter that cannot be read lists nothing; or somebody else prunes, too.
       const { code } = error as ArchiveError;
       if (code !== 'objectDamaged' && code !== 'objectMissing') throw error;
     }
@@ -230,7 +234,8 @@ class ShardPruning {
       await Promise.all(names.map((name) => this.#store.delete(name, this.#call)));
       names = [];
     };
-    // In the order of the names the bases come first, and of the log what is oldest: so what is left is without a hole.
+    // In the order of the names the bases come first, and of the log the oldest objects: so the remaining ones are
+    // without a hole.
     for await (const { name, sizeBytes } of this.#store.list(shardPrefix(this.#shard), this.#call)) {
       const parsed = parseName(name);
       if (!parsed || !goes(parsed)) continue;

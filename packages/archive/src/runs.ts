@@ -4,7 +4,10 @@ export interface Run {
   readonly last: number;
 }
 
-/** A set of indices, held as the runs that it consists of, in order. Cheap where what is added mostly comes in order. */
+/**
+ * A set of indices, held as the runs that it consists of, in order. It is cheap where indices are mostly added in
+ * order.
+ */
 export class Runs implements Iterable<Run> {
   readonly #runs: { first: number; last: number }[] = [];
 
@@ -12,7 +15,7 @@ export class Runs implements Iterable<Run> {
     const runs = this.#runs;
     let at = runs.length;
     while (at > 0 && runs[at - 1]!.first > first) at--;
-    // What touches the run before it, or those behind it, becomes one with them.
+    // A run that touches the one before it, or those after it, is merged with them.
     if (at > 0 && runs[at - 1]!.last >= first - 1) at--;
     else runs.splice(at, 0, { first, last });
     const run = runs[at]!;
@@ -30,7 +33,7 @@ export class Runs implements Iterable<Run> {
     return this.#runs.find(({ first, last }) => first <= index && index <= last);
   }
 
-  /** What is not in the set from `first` to `last`. */
+  /** Returns the runs from `first` to `last` that are not in the set. */
   missing({ first, last }: Run): Run[] {
     const holes: Run[] = [];
     let next = first;
@@ -58,7 +61,7 @@ export class Runs implements Iterable<Run> {
   }
 }
 
-/** As messages tell of it. */
+/** Formats the run for messages. */
 export function showRun({ first, last }: Run): string {
   return first === last ? `entry ${first}` : `entries ${first} to ${last}`;
 }

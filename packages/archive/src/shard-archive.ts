@@ -40,8 +40,8 @@ export interface LastBase {
 }
 
 /**
- * The end of what is archived of a shard, to which the node that leads the table adds. One call of `putLog` and `putGap`
- * at a time, and one of `putBase`.
+ * The end of a shard's archive, to which the node that leads the table adds. Callers make one call of `putLog` and
+ * `putGap` at a time, and one of `putBase`.
  */
 export class ShardArchive {
   readonly #environment: ShardArchiveEnvironment;
@@ -86,7 +86,7 @@ export class ShardArchive {
     return new ShardArchive(environment, shard, manifest, found);
   }
 
-  /** The last entry that is stored, or is told to be missing; 0: there is nothing yet. */
+  /** The last entry that is stored, or is marked as missing; 0: there is nothing yet. */
   get endIndex(): number {
     return this.#endIndex;
   }
@@ -109,24 +109,29 @@ export class ShardArchive {
     return this.#beganMs;
   }
 
-  /** What was stored last can be restored: from it back to the shard's first entry, or to a base, nothing is missing. */
+  /**
+   * True when the entry that was stored last can be restored: from it back to the shard's first entry, or to a base,
+   * nothing is missing.
+   */
   get isRestorable(): boolean {
     if (this.#runFirst === this.#shard.firstIndex) return true;
     return this.#lastBase !== undefined && this.#lastBase.revision >= this.#runFirst - 1;
   }
 
-  /** What comes behind the last entry begins at `first`: nobody misses what is between, or it is told to be a gap. */
+  /** Makes the next run begin at `first`: the entries between the end and it are not needed, or are marked as a gap. */
   beginRunAt(first: number): void {
     this.#runFirst = first;
     this.#endIndex = first - 1;
   }
 
-  /** Holds the entries from the one behind the end on. */
+  /** Begins a log object, which holds the entries from the first one after the end on. */
   beginLog(): LogObjectWriter {
     return new LogObjectWriter(this.#shard);
   }
 
-  /** Stores entries behind the end. They are stored, and the end is behind them, also where only the manifest failed. */
+  /**
+   * Stores entries after the end. They are stored, and the end moves past them, even where only the manifest failed.
+   */
   async putLog(writer: LogObjectWriter, call: StoreCall): Promise<void> {
     const object = await writer.finish();
     await this.#environment.store.put(object.name, object.content, call);
@@ -135,7 +140,7 @@ export class ShardArchive {
     await this.#add(logEntry(object), call);
   }
 
-  /** Marks entries behind the end that are gone and were never stored. The end is behind them then. */
+  /** Marks entries after the end that are gone and were never stored. The end then moves past them. */
   async putGap(first: number, last: number, call: StoreCall): Promise<void> {
     const { clock, store } = this.#environment;
     const name = gapName(this.#shard, first, last);
@@ -160,7 +165,7 @@ export class ShardArchive {
     await this.#add(baseEntry(base, { name, ...stored }), call);
   }
 
-  /** Removes what is too old. The gaps that went are not counted any more. */
+  /** Removes objects that are too old. The gaps that were removed are not counted any more. */
   async prune(retention: Retention, call: StoreCall): Promise<PrunedShard> {
     const { clock, store } = this.#environment;
     const options = { retention, nowMs: clock.nowMs(), isDryRun: false };
@@ -198,9 +203,9 @@ interface Found {
 }
 
 /**
- * The end is what the newest chapter of the manifest says. The cluster may know of more, where a deposed leader put an
- * older chapter in place of the newest, or the store was put back to what it was: then what the log still has is stored
- * once more. Where the log has not enough of it, what is stored may lack something.
+ * Finds the end, as the newest chapter of the manifest records it. The cluster may know of more, where a deposed leader
+ * put an older chapter in place of the newest, or the store was put back to an earlier state: then the entries that the
+ * log still has are stored once more. Where the log has not enough of them, the archive may lack some.
  */
 async function find(
   store: ObjectStore,
@@ -219,14 +224,14 @@ async function find(
   }
   const facts = { lastBase, archivedTimeMs, gapCount: gaps.length, beganMs: 0 };
   const beginAt = (first: number): Found => ({ ...facts, endIndex: first - 1, runFirst: first });
-  // A chapter that a base begins tells nothing of the log before it, and of that the cluster knows.
+  // A chapter that a base begins does not list the log before it, which the cluster knows of.
   if (endIndex === 0 && newest.length > 0) endIndex = archivedIndex;
   // Nothing is stored, or nobody knows what: all that the log has is stored, maybe once more.
   if (endIndex === 0) return beginAt(Math.max(shard.firstIndex, firstIndex));
   if (endIndex < archivedIndex && firstIndex > endIndex + 1) return beginAt(archivedIndex + 1);
   const gapEnd = gaps.reduce((end, { last }) => Math.max(end, last), 0);
   if (gapEnd > 0) return { ...facts, endIndex, runFirst: gapEnd + 1 };
-  // Retention takes what is oldest, so what is stored begins with a base, or with the shard's first entry.
+  // Retention removes the oldest objects, so the stored ones begin with a base, or with the shard's first entry.
   if (lastBase !== undefined) return { ...facts, endIndex, runFirst: lastBase.revision + 1 };
   const beganMs = await findBegin(store, shard, call);
   if (beganMs === undefined) return beginAt(endIndex + 1);
@@ -268,7 +273,7 @@ async function findLastBase(
   return undefined;
 }
 
-/** What is damaged is as good as not there. */
+/** Returns undefined for an object that is damaged. */
 async function unlessDamaged<T>(read: () => Promise<T>): Promise<T | undefined> {
   try {
     return await read();

@@ -14,7 +14,7 @@ export interface StoredObject {
   readonly sizeBytes: number;
 }
 
-/** What was stored. */
+/** The result of storing an object. */
 export interface PutResult {
   readonly sizeBytes: number;
   /** In hex, of the bytes that were handed in. */
@@ -22,8 +22,9 @@ export interface PutResult {
 }
 
 /**
- * Objects by name: an S3 bucket, or a directory. Names are those that `checkName` takes. Every error is an ArchiveError,
- * its text one that tells an operator what to do. What may fail by chance is retried within, a bounded number of times.
+ * Stores objects by name, in an S3 bucket or a directory. Names are those that `checkName` takes. Every error is an
+ * ArchiveError, whose text says to an operator how to act. Operations that may fail by chance are retried within, a
+ * bounded number of times.
  */
 export interface ObjectStore {
   /** The URL of the store, for messages: it holds no secret. */
@@ -48,7 +49,9 @@ export interface ObjectStore {
   folders(prefix: string, call: StoreCall): AsyncIterable<string>;
   /** An object that is not there is as good as deleted. */
   delete(name: string, call: StoreCall): Promise<void>;
-  /** Removes what stores broken off by a crash left behind, where it is old enough to be nobody's: gives how many. */
+  /**
+   * Removes the leftovers of stores that a crash broke off, where they are old enough to be nobody's: returns how many.
+   */
   removeLeftovers(call: StoreCall): Promise<number>;
   /** Lets go of connections. Nothing may be under way. */
   close(): Promise<void>;
@@ -82,12 +85,12 @@ export function isKey(key: string): boolean {
   );
 }
 
-/** Throws TypeError for what is no name: the names are made by this package, never by a user. */
+/** Checks an object's name. Throws TypeError for a wrong one: the names are made by this package, never by a user. */
 export function checkName(name: string): void {
   if (!isName(name)) throw new TypeError(`${JSON.stringify(name)} is no name of an object`);
 }
 
-/** As `checkName`, for the beginning of one: empty, or a name with or without a `/` behind it. */
+/** Works as `checkName` does, for the beginning of a name: empty, or a name that may end with a `/`. */
 export function checkPrefix(prefix: string): void {
   if (prefix !== '' && !isName(prefix.endsWith('/') ? prefix.slice(0, -1) : prefix)) {
     throw new TypeError(`${JSON.stringify(prefix)} is no beginning of a name`);

@@ -13,18 +13,22 @@ const OPEN_MS = 5_000;
 const LOOKS_PER_OBJECT = 20;
 const LOOK_LEAST_MS = 20;
 const LOOK_GREATEST_MS = 500;
-/** An idle table is told when there is something new; this is for what nobody tells. */
+/**
+ * How long an idle table waits at most: it is woken when there is something new, and this is for changes that wake
+ * nobody.
+ */
 const IDLE_MS = 600_000;
 const RETRY_LEAST_MS = 250;
 const RETRY_GREATEST_MS = 30_000;
 
 /**
- * Archives one table while this node leads its group: what is applied (R6) goes into objects of a limited size and age,
- * one after the other, and now and then a base. What is stored is read at the beginning, so nothing is remembered that
- * matters: whoever leads next goes on from there, and where two leaders store the same entries they are equal.
+ * Archives one table while this node leads its group: applied entries (R6) go into objects of a limited size and age,
+ * one after the other, and now and then a base. The end of the archive is read at the beginning, so nothing is
+ * remembered that matters: the next leader goes on from there, and where two leaders store the same entries they are
+ * equal.
  *
- * A log of which entries are gone that were never stored is archived from where it goes on, the gap is marked, and a base
- * is taken at once: behind it everything can be restored again.
+ * A log that has lost entries that were never stored is archived from where it goes on, the gap is marked, and a base
+ * is taken at once: after it everything can be restored again.
  */
 export class TableArchiver {
   readonly table: LedTable;
@@ -95,7 +99,7 @@ export class TableArchiver {
     return this.#isLeaving;
   }
 
-  /** Cuts the open object. Resolves when what was applied by now is stored, when this ends, or when aborted. */
+  /** Cuts the open object. Resolves when everything applied by now is stored, when this ends, or when aborted. */
   flush(signal: AbortSignal): Promise<void> {
     if (this.#aborter.signal.aborted || signal.aborted) return Promise.resolve();
     const stored = this.#flushes.add(this.#log?.appliedIndex, signal);
@@ -153,7 +157,7 @@ export class TableArchiver {
     return log;
   }
 
-  // ---- what is to be done, and when
+  // ---- the next step, and its time
 
   /** False: there is nothing left to do, ever. */
   async #untilDue(log: TableLog): Promise<boolean> {
@@ -166,7 +170,7 @@ export class TableArchiver {
     }
   }
 
-  /** Looks for the first command behind what is stored. */
+  /** Looks for the first command after the stored ones. */
   #look(log: TableLog): void {
     if (log.appliedIndex === 0) return;
     this.#flushes.setMissing(log.appliedIndex);
@@ -188,7 +192,7 @@ export class TableArchiver {
     return this.archivedIndex + 1 < log.firstIndex || this.#isObjectDue(log) || this.#isBaseDue();
   }
 
-  /** What was never written to costs the store nothing. */
+  /** Returns false for a table that was never written to, so that it costs the store nothing. */
   #hasSomethingToArchive(log: TableLog): boolean {
     const isKnown = this.#context.node.maintenance.archivedIndex(this.table.shardId) > 0;
     return isKnown || this.#openSinceMs !== undefined || log.firstIndex > log.baseIndex + 1;

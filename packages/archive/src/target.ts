@@ -5,7 +5,7 @@ import { S3Store } from './adapters/s3-store.js';
 import { archiveErrors } from './errors.js';
 import { isName, type ObjectStore } from './store.js';
 
-/** The options of an archive that tell where it is, as in the configuration. */
+/** The options that locate an archive, as in the configuration. */
 export interface ArchiveTarget
   extends Pick<S3Options, 'accessKeyId' | 'secretAccessKey' | 'endpoint' | 'region'> {
   /** `file:///directory`, `s3://bucket` or `s3://bucket/prefix`. */

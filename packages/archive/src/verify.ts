@@ -11,9 +11,9 @@ import type { ObjectStore, StoreCall } from './store.js';
 /** Something that is wrong with an archive, and that a restore may need. */
 export interface ArchiveProblem {
   /**
-   * `damaged`: an object is not what was stored; `missing`: entries are in no object, and no gap tells of them; `lost`: an
-   * object that the manifest tells of is gone; `conflict`: two objects disagree about an entry; `unreachable`: nothing
-   * makes entries restorable.
+   * `damaged`: an object differs from the one that was stored; `missing`: entries are in no object, and no gap lists
+   * them; `lost`: an object that the manifest lists is gone; `conflict`: two objects disagree about an entry;
+   * `unreachable`: nothing makes entries restorable.
    */
   readonly kind: 'damaged' | 'missing' | 'lost' | 'conflict' | 'unreachable';
   readonly detail: string;
@@ -22,7 +22,7 @@ export interface ArchiveProblem {
 /** Entries that were gone before they could be archived. */
 export type MarkedGap = Run & Pick<GapInfo, 'timeMs'>;
 
-/** What was found out about a shard. */
+/** The findings about a shard. */
 export interface VerifiedShard {
   readonly shard: ArchivedShard;
   readonly baseCount: number;
@@ -44,7 +44,7 @@ export interface VerifyOptions {
 
 const PROBLEMS_MAX = 1000;
 
-/** Reads everything that is archived of a shard, and compares all that tells of it. Errors: the store's. */
+/** Reads everything that is archived of a shard, and compares all records of it. Errors: the store's. */
 export async function verifyShard(
   store: ObjectStore,
   shard: ArchivedShard,
@@ -63,7 +63,7 @@ class Verification {
   readonly #problems: ArchiveProblem[] = [];
   #problemsOmitted = 0;
   #objectsRead = 0;
-  /** What was read without an error. */
+  /** The entries that were read without an error. */
   readonly #whole = new Runs();
   readonly #wholeBases: StoredBase[] = [];
   readonly #gaps: MarkedGap[] = [];
@@ -117,7 +117,7 @@ class Verification {
     let longest: StoredLog | undefined;
     let covered: StoredLog[] = [];
     for (const log of logs) {
-      // Only these can have an entry of this one: whatever begins later begins behind it.
+      // Only these can have an entry of this one: objects that begin later begin after it.
       covered = covered.filter(({ last }) => last >= log.first);
       const others = covered.filter(({ first }) => first <= log.last);
       const isWhole = await this.#checked(() => this.#readLog(log, others));
@@ -195,7 +195,10 @@ class Verification {
     return restorableRuns(this.#contents.shard, this.#wholeBases, this.#whole);
   }
 
-  /** The first entry that is needed: what is before the first base is nobody's need, but for a log that is there from its beginning. */
+  /**
+   * Returns the first entry that is needed: nobody needs the entries before the first base, except for a log that is
+   * there from its beginning.
+   */
   #begin(): number | undefined {
     const { firstIndex } = this.#contents.shard;
     if (firstIndex > 0 && this.#contents.runs.find(firstIndex)) return firstIndex;
@@ -203,7 +206,7 @@ class Verification {
     return base && base.revision + 1;
   }
 
-  /** What is known to have been there. */
+  /** Returns the last entry that is known to have been there. */
   #end(): number {
     const told = [...this.#contents.told.values()].map((entry) => (entry.kind === 'base' ? 0 : entry.last));
     return told.reduce((end, last) => Math.max(end, last), this.#contents.runs.last);
@@ -236,7 +239,7 @@ class Verification {
   }
 }
 
-/** Undefined: there is none. What is before it is left behind. */
+/** Returns the entry at an index, and drops the ones before it. Returns undefined where there is none. */
 async function entryAt(
   entries: AsyncGenerator<ArchivedEntry, void, undefined>,
   index: number,

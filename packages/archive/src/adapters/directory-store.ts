@@ -108,7 +108,7 @@ export class DirectoryStore implements ObjectStore {
     }
   }
 
-  /** `folder`: empty, or with a slash behind it. */
+  /** Walks a folder. `folder` is empty, or ends with a slash. */
   async *#walk(
     folder: string,
     prefix: string,

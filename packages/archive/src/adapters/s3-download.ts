@@ -3,7 +3,7 @@ import { PIECE_SIZE_BYTES_MAX, type StoreCall } from '../store.js';
 import { S3AnswerError } from './s3-errors.js';
 import type { S3Requests, S3Task } from './s3-requests.js';
 
-/** What is read, and from where. */
+/** The object to read, and the place to read it from. */
 interface S3DownloadOptions {
   /** Of the store. */
   readonly url: string;

@@ -10,7 +10,10 @@ export class S3SilenceError extends Error {
   override readonly name = 'S3SilenceError';
 }
 
-/** A server refused a request. Its text is the server's, which may repeat what was signed and the id of the key. */
+/**
+ * A server refused a request. The text is the server's, which may repeat the signed parts of the request and the id of
+ * the key.
+ */
 export class S3StatusError extends Error {
   override readonly name = 'S3StatusError';
 
@@ -105,7 +108,10 @@ export function isNoSuchUpload(error: unknown): boolean {
   return refusalIn(error)?.serviceCode === 'NoSuchUpload';
 }
 
-/** The declared error for what a request ended with. What a server answered is no cause of it: that holds what was signed. */
+/**
+ * Returns the declared error for the error that a request ended with. The server's answer is not attached as the cause:
+ * it may hold the signed parts of the request.
+ */
 export function declaredS3Error(error: unknown, place: S3Place): ArchiveError {
   const { url, endpoint, doing } = place;
   const refusal = refusalIn(error);

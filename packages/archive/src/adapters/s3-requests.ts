@@ -51,20 +51,24 @@ export interface S3Task {
   readonly name?: string;
   /** The key within the bucket, where the request is about one object. */
   readonly key?: string;
-  /** What is sent: it is given time, and a hash of its own, so that it arrives as it was sent or not at all. */
+  /**
+   * The body to send: it is sent with a hash of its own, and given time for that, so that it arrives as it was sent or
+   * not at all.
+   */
   readonly body?: Uint8Array;
   /** Besides the patience that every request has. */
   readonly extraMs?: number;
   /**
-   * The root element of the answer, which is XML: what is none comes from something else than an S3 server. Servers do
-   * not all call it so, and it says nothing: it is read whatever its name is, unless that is `Error`.
+   * The root element of the answer, which is XML: an answer that is none comes from something else than an S3 server.
+   * Servers name the root differently, and the name means nothing: it is read whatever its name is, unless that is
+   * `Error`.
    */
   readonly root?: string;
 }
 
 /** The slowest connection that a body is given time for. */
 const BODY_BYTES_PER_MS = 64;
-/** What is sent at a time. */
+/** The number of bytes that are sent at a time. */
 const SENT_SIZE_BYTES = 256 * 1024;
 const PAUSE_GREATEST_MS = 8_000;
 /** More than any server says about an error. */
@@ -137,7 +141,10 @@ export class S3Requests {
     }
   }
 
-  /** After the given number of failures in a row: pauses before the next attempt, or throws what is declared for it. */
+  /**
+   * After the given number of failures in a row, pauses before the next attempt, or throws the error that is declared
+   * for it.
+   */
   async failed(task: S3Task, error: unknown, failures: number): Promise<void> {
     task.deadline.check();
     if (!isTransient(error) || failures >= this.limits.attemptsMax) {

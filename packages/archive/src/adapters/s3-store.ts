@@ -18,17 +18,17 @@ import { isNoSuchKey, isNoSuchUpload, S3AnswerError } from './s3-errors.js';
 import { DEFAULT_S3_LIMITS, type S3Limits, type S3Options, S3Requests, type S3Task } from './s3-requests.js';
 import { listS3Uploads, S3Upload } from './s3-upload.js';
 
-/** What is stored with one request. */
+/** The largest object that is stored with one request. */
 const SINGLE_SIZE_BYTES_MAX = 32 * 1024 * 1024;
 const PAGE_OBJECTS = 1000;
-/** What is sorted next to a slash: a folder's name with it is behind all that is in the folder. */
+/** The character that sorts next after a slash: a folder's name with it sorts after everything in the folder. */
 const BEHIND_SLASH = '0';
 /** An upload that is older is left over from a crash: whoever stores one is ended much sooner. */
 const LEFTOVER_AGE_MS = 24 * 60 * 60 * 1000;
 
 /**
- * Objects in an S3 bucket, Amazon's or another's. What goes on behind a request is checked at both ends: bodies are sent
- * with their hash, and what is read is as long as was said, or goes on where a connection broke off.
+ * Stores objects in an S3 bucket, Amazon's or another's. Data that follows a request is checked at both ends: bodies
+ * are sent with their hash, and a download has the announced length, or goes on where a connection broke off.
  */
 export class S3Store implements ObjectStore {
   readonly url: string;
@@ -39,7 +39,7 @@ export class S3Store implements ObjectStore {
   /** Uploads that are being given up. */
   readonly #aborts = new Set<Promise<void>>();
 
-  /** Errors: credentialsMissing. Whether the bucket is there the first operation tells. */
+  /** Errors: credentialsMissing. The first operation finds out whether the bucket is there. */
   constructor(options: S3Options, limits: S3Limits = DEFAULT_S3_LIMITS, nowMs: () => number = Date.now) {
     const { bucket, prefix, accessKeyId, secretAccessKey } = options;
     this.url = `s3://${bucket}${prefix && `/${prefix}`}`;
@@ -138,7 +138,7 @@ export class S3Store implements ObjectStore {
     } while (next !== undefined);
   }
 
-  /** Each request begins behind the last folder of the one before: not every server can tell of folders by itself. */
+  /** Each request begins after the last folder of the one before: not every server can list folders by itself. */
   async *folders(prefix: string, call: StoreCall): AsyncGenerator<string, void, undefined> {
     checkFolder(prefix);
     const task = this.#listing(call);

@@ -72,7 +72,7 @@ export class S3Upload {
     });
   }
 
-  /** Lets go of the parts, as well as that can be done: what is left over is removed later. */
+  /** Releases the parts, as far as that succeeds: leftover parts are removed later. */
   async abort(): Promise<void> {
     const doing = `giving up storing ${this.#name}`;
     const task = { deadline: new Deadline(this.#url, doing, { timeoutMs: ABORT_MS }), doing, key: this.#key };
@@ -86,7 +86,7 @@ function absentAsUndefined(error: unknown): undefined {
   if (!isNoSuchKey(error)) throw error;
 }
 
-/** What is stored, and where. */
+/** The object to store, and the place to store it in. */
 interface S3UploadOptions {
   readonly requests: S3Requests;
   /** Of the store. */
