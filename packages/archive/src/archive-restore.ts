@@ -57,11 +57,11 @@ export type WrittenArchive = Pick<Archiver, 'store' | 'flush' | 'archivedIndex' 
 
 export interface ArchiveRestoresOptions {
   readonly clock: Clock;
-  /** Undefined: none is configured. */
+  /** The archive; undefined: none is configured. */
   readonly archive: WrittenArchive | undefined;
-  /** Of all restores of this node together, compressed. */
+  /** The rate limit of all restores of this node together, in compressed bytes. */
   readonly rate: RateLimit;
-  /** At a time. Above: tooBusy. */
+  /** How many restores may run at a time. Calls above that get tooBusy. */
   readonly callsMax: number;
 }
 
@@ -227,7 +227,7 @@ export class ArchiveRestores {
     }
   }
 
-  /** Undefined: there is no such table now. */
+  /** Opens the table's log. Returns undefined when there is no such table now. */
   async #openLog(table: string, call: StreamedCall): Promise<TableLog | undefined> {
     const deadlineMs = Math.min(call.deadlineMs, this.#options.clock.monotonicMs() + OPEN_MS);
     try {
@@ -239,7 +239,7 @@ export class ArchiveRestores {
   }
 }
 
-/** What the limit asks for ends within the archive, or with the end of the shard. */
+/** Returns whether the span that the limit asks for ends within the archive, or with the end of the shard. */
 async function hasEnd(
   store: ObjectStore,
   { logs, limit, isLimitPassed }: RestorePlan,
@@ -260,7 +260,7 @@ function endMissing({ shard, base, logs }: RestorePlan): string {
   return `shard ${shard.shardId}, which has no table any more, is there up to revision ${last}, and what came then is still to be stored, or is lost with the node that had it: wait, or restore to revision ${last}`;
 }
 
-/** What a restore reads from. */
+/** The sources that a restore reads from. */
 interface Sources {
   readonly archive: WrittenArchive;
   readonly counting: CountingStore;

@@ -8,7 +8,7 @@ export interface TableArchiveStatus {
   readonly state: 'archiving' | 'retrying' | 'full' | 'elsewhere';
   /** The last entry that is stored; 0: none. */
   readonly archivedIndex: number;
-  /** Of that entry, milliseconds since 1970; 0: not known here. */
+  /** The time of that entry, in milliseconds since 1970; 0: not known here. */
   readonly archivedTimeMs: number;
   /** How much of the log waits to be stored; 0 where another node archives the table. */
   readonly backlogBytes: number;
@@ -19,7 +19,7 @@ export interface TableArchiveStatus {
   readonly error: string | undefined;
 }
 
-/** What an operator should look at in the archive of one table, in whole sentences. */
+/** Returns warnings about the archive of one table for an operator, in whole sentences. */
 export function tableWarnings({ name, gapCount, error }: TableArchiveStatus): string[] {
   const warnings: string[] = [];
   if (error !== undefined) warnings.push(`table '${name}' is not archived: ${error}`);
@@ -30,21 +30,21 @@ export function tableWarnings({ name, gapCount, error }: TableArchiveStatus): st
   return warnings;
 }
 
-/** What a node archives. */
+/** The state of a node's archiving. */
 export interface ArchiveStatus {
   /** The store, without a secret. */
   readonly target: string;
   readonly tables: readonly TableArchiveStatus[];
-  /** What waits on this node to be archived, of all tables, also those that others archive. */
+  /** The bytes that wait on this node to be archived, of all tables, including those that other nodes archive. */
   readonly backlogBytes: number;
   readonly backlogBytesMax: number;
-  /** What an operator should look at beside the warnings of the tables (`tableWarnings`), in whole sentences. */
+  /** Warnings for an operator besides those of the tables (`tableWarnings`), in whole sentences. */
   readonly warnings: readonly string[];
-  /** Since the process started. */
+  /** The counters since the process started. */
   readonly counters: Readonly<ArchiveCounters>;
 }
 
-/** What happened since the process started. */
+/** Counts events since the process started. */
 export interface ArchiveCounters {
   logObjects: number;
   logBytes: number;

@@ -16,7 +16,7 @@ export interface ArchiverOptions {
   /** How old the last base becomes, of a table that is written to. */
   readonly baseIntervalMs: number;
   readonly retention: Retention;
-  /** As the node has it: what may wait in the logs of all tables. */
+  /** The node's limit for the bytes that may wait in the logs of all tables. */
   readonly backlogBytesMax: number;
 }
 
@@ -25,13 +25,13 @@ export interface ArchiverEnvironment {
   readonly random: Random;
   readonly log: Log;
   readonly store: ObjectStore;
-  /** Of bases, compressed. */
+  /** The rate limit for bases, in compressed bytes. */
   readonly baseRate: RateLimit;
   /** A broken invariant: the process must end. */
   readonly fatal: (error: unknown) => void;
 }
 
-/** What archiving asks of the node. */
+/** The parts of the node that archiving uses. */
 export type ArchiverNode = Pick<NodeParts, 'cluster' | 'logs' | 'maintenance' | 'reports'>;
 
 /** Objects that are gathered or stored at a time; each is held in memory. */
@@ -39,7 +39,7 @@ const UPLOADS_MAX = 2;
 const BASES_MAX = 1;
 /** Tables that find out at a time where to go on: a few small requests each. */
 const OPENINGS_MAX = 8;
-/** From this part of `archive.max-backlog` on what waits is worth a warning. */
+/** The part of `archive.max-backlog` from which on the backlog is worth a warning. */
 const BACKLOG_WARNING = 0.5;
 const CHECK_MS = 1_000;
 /** How often shards that no table has any more are looked at. */
@@ -60,7 +60,7 @@ export class Archiver {
   };
   readonly #reports: ArchivedReports;
   readonly #tableContext: TableArchiverContext;
-  /** Of the tables that this node leads. */
+  /** The archivers of the tables that this node leads. */
   readonly #tables = new Map<string, TableArchiver>();
   readonly #running = new Map<TableArchiver, Promise<void>>();
   #leaveNode: (() => void) | undefined;
@@ -207,7 +207,10 @@ export class Archiver {
     this.#check = clock.startTimer(CHECK_MS, () => this.#watch());
   }
 
-  /** What no table has any more nobody archives: one node of the cluster sees to it that it goes when it is old. */
+  /**
+   * Prunes shards that no table has any more, which nobody archives: one node of the cluster removes them when they are
+   * old.
+   */
   #pruneShards(): void {
     this.#prunedMs = this.#environment.clock.monotonicMs();
     const isMine = this.#node.cluster.role === 'leader' && this.#node.cluster.leadsMeta;

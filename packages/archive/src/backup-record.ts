@@ -18,7 +18,10 @@ export class BackupRecord {
     this.#name = `${clusterId}/binlog-backup.json`;
   }
 
-  /** By shard id. Undefined where no backup was made, or the record is damaged: then everything is backed up again. */
+  /**
+   * Reads the record, by shard id. Returns undefined where no backup was made, or the record is damaged: then
+   * everything is backed up again.
+   */
   async read(call: StoreCall): Promise<ReadonlyMap<number, number> | undefined> {
     let bytes: Buffer;
     try {

@@ -9,9 +9,9 @@ import type { ArchivedShard } from './log-object.js';
  * breaks off or is damaged is known to be from itself alone, and can still be read as a stock backup.
  */
 
-/** What a base is a backup of. */
+/** Describes the state that a base is a backup of. */
 export interface BaseInfo extends ArchivedShard {
-  /** Of the view that it was made of: entries above it are not in it. */
+  /** The revision of the view that the base was made of: entries above it are not in it. */
   readonly revision: number;
   /**
    * When it was made, by the leader's clock, ms since 1970; not before any entry that is in it. The shard has served by
@@ -26,7 +26,10 @@ const FORMAT = 1;
 const INFO_CHUNK = 0xb0;
 const END_CHUNK = 0xb1;
 const CHUNK_HEADER_BYTES = 4;
-/** Of a chunk of the format: a block of 64 KiB that snappy made larger, and its checksum, are well below it. */
+/**
+ * The size limit for a chunk of the format: a block of 64 KiB that snappy made larger, and its checksum, are well below
+ * it.
+ */
 const CHUNK_BYTES_MAX = 128 * 1024;
 
 /** `backup`: framed snappy of records in key order, as Maintenance.Backup gives it. */

@@ -61,8 +61,8 @@ async function shardIds(store: ObjectStore, clusterId: string, call: StoreCall):
 }
 
 /**
- * Whose shard it is: as the newest chapter of its manifest says, or, where none can be read, any of its objects. Where
- * none can, its table has no name.
+ * Finds out whose shard it is: as the newest chapter of its manifest says, or, where none can be read, any of its
+ * objects. Where none can be read, its table has no name.
  */
 async function identify(store: ObjectStore, key: ShardKey, call: StoreCall): Promise<ArchivedShard> {
   const chapters: number[] = [];
@@ -85,7 +85,7 @@ async function identify(store: ObjectStore, key: ShardKey, call: StoreCall): Pro
   return { ...key, table: '', firstIndex: 0 };
 }
 
-/** Undefined where it is damaged, or is there no more. */
+/** Reads the description of a base. Returns undefined when the object is damaged or has been removed. */
 export async function readBaseInfo(
   store: ObjectStore,
   { name, shard, revision }: Extract<ArchiveName, { kind: 'base' }>,
@@ -96,7 +96,7 @@ export async function readBaseInfo(
   );
 }
 
-/** Undefined where it is damaged, or is there no more. */
+/** Reads the header of a log object. Returns undefined when the object is damaged or has been removed. */
 export async function readLogHeader(
   store: ObjectStore,
   log: Extract<ArchiveName, { kind: 'log' }>,
@@ -130,19 +130,19 @@ export interface ContentsOptions {
  */
 export class ShardContents {
   readonly shard: ArchivedShard;
-  /** By their first entry; of those that begin alike, the longest first. */
+  /** The log objects, sorted by their first entry; of those that begin alike, the longest comes first. */
   readonly logs: readonly StoredLog[];
-  /** By revision. */
+  /** The bases, sorted by revision. */
   readonly bases: readonly StoredBase[];
-  /** By their first entry. */
+  /** The gaps, sorted by their first entry. */
   readonly gaps: readonly StoredGap[];
   /** The manifest's records of objects, by name. */
   readonly told: ReadonlyMap<string, ManifestEntry>;
   /** The chapters of the manifest, in order; those that were not read for `from` included. */
   readonly chapters: readonly number[];
-  /** Of those that cannot be read. */
+  /** The errors of the chapters that cannot be read. */
   readonly chapterErrors: readonly ArchiveError[];
-  /** Of the log objects. */
+  /** The runs of entries in the log objects. */
   readonly runs = new Runs();
 
   private constructor(
@@ -161,7 +161,7 @@ export class ShardContents {
     for (const log of this.logs) this.runs.add(log);
   }
 
-  /** Errors: tooManyObjects, and the store's. */
+  /** Loads the contents. Errors: tooManyObjects, and the store's. */
   static async load(
     store: ObjectStore,
     shard: ArchivedShard,

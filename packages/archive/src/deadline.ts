@@ -1,7 +1,7 @@
 import { type ArchiveError, archiveErrors } from './errors.js';
 import type { StoreCall } from './store.js';
 
-/** What ends one operation on a store: the caller's signal, or the time that it may take. */
+/** Ends one operation on a store, when the caller's signal aborts or its time is over. */
 export class Deadline {
   readonly #signals: readonly AbortSignal[];
   readonly #call: StoreCall;
@@ -23,7 +23,7 @@ export class Deadline {
     return this.#signals.some((signal) => signal.aborted);
   }
 
-  /** Throws when either has happened. */
+  /** Throws when the signal has aborted or the time is over. */
   check(): void {
     if (this.hasPassed) throw this.error();
   }

@@ -1,4 +1,4 @@
-/** What went wrong with an archive, for code that decides by it. Texts may change, codes may not. */
+/** The kind of an error of an archive, for code that decides by it. Texts may change, codes may not. */
 export type ArchiveErrorCode =
   | 'targetInvalid'
   | 'credentialsMissing'

@@ -38,7 +38,7 @@ export const END_OF_SHARD = mvcc.Command.encode(
 export interface LogExtent {
   readonly first: number;
   readonly last: number;
-  /** Of the first and of the last entry that has a time; 0 where none has. */
+  /** The time of the first entry that has one; 0 where none has. `lastTimeMs` is that of the last. */
   readonly firstTimeMs: number;
   readonly lastTimeMs: number;
 }
@@ -83,7 +83,7 @@ export class LogObjectWriter {
     this.#shard = shard;
   }
 
-  /** What it will take in the store, about. */
+  /** The approximate size that the object will have in the store. */
   get sizeBytes(): number {
     return this.#compressedBytes + this.#portionBytes;
   }
@@ -155,13 +155,16 @@ export class LogObjectWriter {
   }
 }
 
-/** What a log object must turn out to be. All but `name` is left out where only the object itself says it, as in a backup. */
+/**
+ * The properties that a log object must turn out to have. All but `name` is left out where only the object itself says
+ * it, as in a backup.
+ */
 export interface ExpectedLogObject extends Partial<ShardKey> {
-  /** For messages. */
+  /** The name, for messages. */
   readonly name: string;
   readonly first?: number | undefined;
   readonly last?: number | undefined;
-  /** Of its name in the archive. */
+  /** The hash in its name in the archive. */
   readonly hash?: string | undefined;
   /** These two are the manifest's. */
   readonly sha256?: string | undefined;
@@ -184,7 +187,7 @@ export class LogObjectReader {
     this.#content = content;
   }
 
-  /** What the header says; undefined before the first entries were given. */
+  /** The content of the header; undefined before the first entries were given. */
   get header(): (ArchivedShard & LogExtent) | undefined {
     return this.#header;
   }

@@ -58,7 +58,9 @@ export class ShardManifest {
     this.#entries = entries && [...entries];
   }
 
-  /** Goes on with the newest chapter. One that is damaged is left as it is, and another begun. */
+  /**
+   * Opens a manifest, and goes on with the newest chapter. A damaged chapter is left as it is, and another one begun.
+   */
   static async open(store: ObjectStore, shard: ArchivedShard, call: StoreCall): Promise<ShardManifest> {
     let newest: number | undefined;
     for await (const { name } of store.list(`${shardPrefix(shard)}manifest/`, call)) {
@@ -117,7 +119,7 @@ export function encodeChapter(chapter: ManifestChapter): Buffer {
   return Buffer.from(`${head.slice(0, -1)},"entries":[${lines.join(',')}\n]}\n`);
 }
 
-/** Errors: objectDamaged, and the store's. */
+/** Reads a chapter. Errors: objectDamaged, and the store's. */
 export async function readChapter(
   store: ObjectStore,
   name: string,
@@ -128,7 +130,7 @@ export async function readChapter(
   return checkedChapter(name, shard, parseJson(name, bytes));
 }
 
-/** What stands in a JSON object of the archive. Throws objectDamaged. */
+/** Parses a JSON object of the archive. Throws objectDamaged. */
 function parseJson(name: string, bytes: Buffer): Readonly<Record<string, unknown>> {
   let value: unknown;
   try {
@@ -210,7 +212,7 @@ export function encodeGap(gap: GapInfo): Buffer {
   );
 }
 
-/** What a gap's object says. Errors: objectDamaged, and the store's. */
+/** Reads a gap's object. Errors: objectDamaged, and the store's. */
 export async function readGap(
   store: ObjectStore,
   { name, shard, first, last }: Extract<ArchiveName, { kind: 'gap' }>,

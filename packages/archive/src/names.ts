@@ -6,7 +6,7 @@ export interface ShardKey {
   readonly shardId: number;
 }
 
-/** What a name says of its object. `name` is the whole of it, within the store. */
+/** The parts of an object's name. `name` is the whole of it, within the store. */
 export type ArchiveName =
   | {
       readonly kind: 'log';
@@ -27,13 +27,13 @@ export type ArchiveName =
     }
   | { readonly kind: 'manifest'; readonly name: string; readonly shard: ShardKey; readonly chapter: number };
 
-/** As many digits as 2^53-1 has: names sort as their numbers do. */
+/** The number of digits that 2^53-1 has: names sort as their numbers do. */
 const DIGITS = 16;
 export const HASH_DIGITS = 16;
 
 const digits = (value: number): string => String(value).padStart(DIGITS, '0');
 
-/** What the names of all objects of a shard begin with. */
+/** Returns the prefix of the names of all objects of a shard. */
 export function shardPrefix({ clusterId, shardId }: ShardKey): string {
   return `${clusterId}/${shardId}/`;
 }
@@ -43,7 +43,7 @@ export function logName(shard: ShardKey, first: number, last: number, sha256: st
   return `${logPrefix(shard, first)}${digits(last)}-${sha256.slice(0, HASH_DIGITS)}.log`;
 }
 
-/** What the names of log objects begin with whose first entry is `first`. */
+/** Returns the prefix of the names of log objects whose first entry is `first`. */
 export function logPrefix(shard: ShardKey, first: number): string {
   return `${shardPrefix(shard)}log/${digits(first)}-`;
 }

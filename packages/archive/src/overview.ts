@@ -71,7 +71,10 @@ export async function describeShard(
   };
 }
 
-/** What a restore can reach from one of the bases, in the order of their revisions, or from the beginning of the log. */
+/**
+ * Returns the runs that a restore can reach from one of the bases, in the order of their revisions, or from the
+ * beginning of the log.
+ */
 export function restorableRuns(
   { firstIndex }: ArchivedShard,
   bases: readonly { readonly revision: number }[],

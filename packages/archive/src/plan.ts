@@ -23,13 +23,13 @@ export interface RestoreLimit {
   readonly toTimeMs?: number | undefined;
 }
 
-/** What to restore. */
+/** The table to restore, and the limit of the restore. */
 export interface RestoreRequest {
   /** The name that the table had when it was archived. */
   readonly table: string;
-  /** Undefined: there is one only. */
+  /** The id of the cluster. Undefined: there is only one. */
   readonly clusterId?: string | undefined;
-  /** Undefined: the one that the limit lies in, else the last of that name. */
+  /** The id of the shard. Undefined: the one that the limit lies in, else the last of that name. */
   readonly shardId?: number | undefined;
   readonly limit: RestoreLimit;
 }
@@ -40,11 +40,14 @@ export interface PlannedLog extends Run {
   readonly told: ManifestEntry | undefined;
 }
 
-/** What makes a table as it was. */
+/** The objects that make a table as it was. */
 export interface RestorePlan {
   readonly shard: ArchivedShard;
   readonly limit: RestoreLimit;
-  /** What it begins with; undefined: nothing, and the log begins with the shard's very first entry. */
+  /**
+   * The base that the restore begins with; undefined: there is none, and the log begins with the shard's very first
+   * entry.
+   */
   readonly base: PlannedBase | undefined;
   /** The logs, one after the other, without a hole. */
   readonly logs: readonly PlannedLog[];
@@ -52,7 +55,7 @@ export interface RestorePlan {
   readonly isLimitPassed: boolean;
   /** The first entry of a log object that is not read, since its time is later than the limit's. */
   readonly leftOut: ReachedPoint | undefined;
-  /** To be read. */
+  /** The number of bytes that the restore reads. */
   readonly sizeBytes: number;
 }
 
@@ -260,10 +263,10 @@ function showTime(timeMs: number): string {
   return new Date(timeMs).toISOString();
 }
 
-/** What a restore reached. */
+/** The moment that a restore reached. */
 export interface ReachedPoint {
   readonly revision: number;
-  /** Of the last entry that has a time, else of the base. */
+  /** The time of the last entry that has one, else of the base. */
   readonly timeMs: number;
 }
 
@@ -302,7 +305,7 @@ export class PlanReader {
     }
   }
 
-  /** Some at a time. Errors: objectDamaged, and the store's. */
+  /** Yields entries, some at a time. Errors: objectDamaged, and the store's. */
   async *entries(call: StoreCall): AsyncGenerator<ArchivedEntry[], void, undefined> {
     const { toTimeMs = Number.POSITIVE_INFINITY } = this.#plan.limit;
     for (const { log, told, first, last } of this.#plan.logs) {
@@ -332,7 +335,7 @@ export class PlanReader {
   }
 }
 
-/** All entries of a log object, checked against what its name and the manifest say. */
+/** Reads all entries of a log object, and checks them against its name and the manifest. */
 export function readLog(
   store: Pick<ObjectStore, 'get'>,
   log: StoredLog,

@@ -35,11 +35,11 @@ export interface PrunedShard {
    * (FlushAndBackupBinlog).
    */
   readonly unbacked: readonly Run[];
-  /** What the archive of the shard begins with from then on; undefined: nothing is removed, or all. */
+  /** The first object of the shard's archive from then on; undefined: nothing is removed, or all. */
   readonly oldest: { readonly revision: number; readonly timeMs: number } | undefined;
 }
 
-/** What the log says where `PrunedShard.unbacked` is not empty. */
+/** The text that is logged where `PrunedShard.unbacked` is not empty. */
 export const UNBACKED_PRUNED =
   'entries were pruned from the archive that no backup holds: make backups of it more often than its retention';
 
@@ -70,7 +70,7 @@ export async function* prune(
   }
 }
 
-/** As `prune`, of one shard that nothing has replaced: what the node that archives it does. */
+/** Works as `prune` does, for one shard that nothing has replaced: the node that archives it calls this. */
 export async function pruneShard(
   store: ObjectStore,
   shard: ArchivedShard,
@@ -157,7 +157,7 @@ class ShardPruning {
     return false;
   }
 
-  /** By revision; those that cannot be read are none. */
+  /** Returns the bases by revision, without those that cannot be read. */
   async #bases(shard: ArchivedShard): Promise<KnownBase[]> {
     const bases: KnownBase[] = [];
     for await (const { name, sizeBytes } of this.#store.list(`${shardPrefix(shard)}base/`, this.#call)) {

@@ -10,8 +10,9 @@ const END_OF_PAIRS = mvcc.Command.encode(
 ).finish() as Buffer;
 
 /**
- * What stands after the pairs of a stream that `Restorer` takes: a DUMMY, and the commands of a log that are run again, as
- * framed snappy without the header of a stream. The same entries make the same bytes, however they are grouped.
+ * Yields the second part of a stream that `Restorer` takes, after its pairs: a DUMMY, and the commands of a log that
+ * are run again, as framed snappy without the header of a stream. The same entries make the same bytes, however they
+ * are grouped.
  */
 export async function* replayedStream(
   entries: AsyncIterable<readonly ArchivedEntry[]>,

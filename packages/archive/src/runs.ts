@@ -51,7 +51,7 @@ export class Runs implements Iterable<Run> {
     return this.#runs.length === 0;
   }
 
-  /** 0: the set is empty. */
+  /** The last index of the set; 0: the set is empty. */
   get last(): number {
     return this.#runs.at(-1)?.last ?? 0;
   }

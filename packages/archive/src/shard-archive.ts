@@ -16,16 +16,16 @@ import {
 import { type PrunedShard, pruneShard, type Retention } from './prune.js';
 import type { ObjectStore, StoreCall } from './store.js';
 
-/** What a shard's archive needs of the world. */
+/** The parts of the node that a shard's archive uses. */
 export interface ShardArchiveEnvironment {
   readonly clock: Clock;
   readonly random: Random;
   readonly store: ObjectStore;
-  /** Of bases, compressed. */
+  /** The rate limit for bases, in compressed bytes. */
   readonly baseRate: RateLimit;
 }
 
-/** What the node knows of the shard's log. */
+/** The node's knowledge of the shard's log. */
 export interface KnownLog {
   /** The cluster knows that the archive has the log up to here; 0: nothing. */
   readonly archivedIndex: number;
@@ -47,10 +47,10 @@ export class ShardArchive {
   readonly #environment: ShardArchiveEnvironment;
   readonly #shard: ArchivedShard;
   readonly #manifest: ShardManifest;
-  /** Of the manifest: one addition at a time. */
+  /** Serializes the changes of the manifest: one addition runs at a time. */
   #adding: Promise<unknown> = Promise.resolve();
   #endIndex: number;
-  /** From here to the end nothing is missing. */
+  /** The entry from which on nothing is missing, up to the end. */
   #runFirst: number;
   #lastBase: LastBase | undefined;
   #archivedTimeMs = 0;
@@ -91,7 +91,7 @@ export class ShardArchive {
     return this.#endIndex;
   }
 
-  /** Of that entry, or of one before it; 0: not known here. */
+  /** The time of that entry, or of one before it; 0: not known here. */
   get archivedTimeMs(): number {
     return this.#archivedTimeMs;
   }
@@ -191,14 +191,14 @@ export class ShardArchive {
   }
 }
 
-/** Where an archive ends. */
+/** The end of an archive, as it was found. */
 interface Found {
   readonly endIndex: number;
   readonly runFirst: number;
   readonly lastBase: LastBase | undefined;
   readonly archivedTimeMs: number;
   readonly gapCount: number;
-  /** Of the shard's first entry, where that is what all begins with; 0: not known. */
+  /** The time of the shard's first entry, where the archive begins with that; 0: not known. */
   readonly beganMs: number;
 }
 
@@ -284,7 +284,7 @@ async function unlessDamaged<T>(read: () => Promise<T>): Promise<T | undefined> 
   }
 }
 
-/** In the order of their names, whatever the store's is. */
+/** Returns the objects in the order of their names, whatever the store's order is. */
 async function named<Kind extends ArchiveName['kind']>(
   store: ObjectStore,
   prefix: string,

@@ -8,7 +8,7 @@ export interface StoreCall {
   readonly timeoutMs?: number | undefined;
 }
 
-/** What there is of an object. */
+/** An object in a store. */
 export interface StoredObject {
   readonly name: string;
   readonly sizeBytes: number;
@@ -17,7 +17,7 @@ export interface StoredObject {
 /** The result of storing an object. */
 export interface PutResult {
   readonly sizeBytes: number;
-  /** In hex, of the bytes that were handed in. */
+  /** The SHA-256 of the bytes that were handed in, in hex. */
   readonly sha256: string;
 }
 
@@ -43,8 +43,8 @@ export interface ObjectStore {
   /** The objects whose names begin with `prefix`, in no order that all servers keep. */
   list(prefix: string, call: StoreCall): AsyncIterable<StoredObject>;
   /**
-   * What stands between `prefix`, empty or with a slash at its end, and the next slash in the names of objects: each once,
-   * in no order that all servers keep.
+   * Yields the segments between `prefix`, empty or with a slash at its end, and the next slash in the names of objects:
+   * each once, in no order that all servers keep.
    */
   folders(prefix: string, call: StoreCall): AsyncIterable<string>;
   /** An object that is not there is as good as deleted. */
@@ -97,7 +97,7 @@ export function checkPrefix(prefix: string): void {
   }
 }
 
-/** As `checkPrefix`, for one that ends with a segment. */
+/** Works as `checkPrefix` does, for a prefix that ends with a segment. */
 export function checkFolder(prefix: string): void {
   checkPrefix(prefix);
   if (prefix !== '' && !prefix.endsWith('/')) {

@@ -94,7 +94,7 @@ export class TableArchiver {
     this.#waiting?.abort();
   }
 
-  /** It stores the end of a shard that has no table any more. */
+  /** True while it stores the end of a shard that has no table any more. */
   get isLeaving(): boolean {
     return this.#isLeaving;
   }
@@ -159,7 +159,7 @@ export class TableArchiver {
 
   // ---- the next step, and its time
 
-  /** False: there is nothing left to do, ever. */
+  /** Waits until something is due. Returns false when there will never be anything left to do. */
   async #untilDue(log: TableLog): Promise<boolean> {
     for (;;) {
       if (this.#aborter.signal.aborted) return false;

@@ -33,12 +33,12 @@ export interface VerifiedShard {
   readonly gaps: readonly MarkedGap[];
   /** None: whatever is `restorable` is whole. */
   readonly problems: readonly ArchiveProblem[];
-  /** Of which `problems` has no more. */
+  /** The number of problems that `problems` leaves out. */
   readonly problemsOmitted: number;
 }
 
 export interface VerifyOptions {
-  /** After each object that was read. */
+  /** Called after each object that was read. */
   readonly onProgress?: (objectsRead: number, objectsInAll: number) => void;
 }
 
@@ -112,7 +112,7 @@ class Verification {
     for await (const _chunks of reader.backup());
   }
 
-  /** Each object, and beside those that overlap the ones before once more what they have in common. */
+  /** Reads each object, and besides those that overlap the ones before once more the entries in common. */
   async #readLogs(logs: readonly StoredLog[]): Promise<void> {
     let longest: StoredLog | undefined;
     let covered: StoredLog[] = [];
@@ -177,7 +177,7 @@ class Verification {
     }
   }
 
-  /** From the beginning of what can be restored to the end there must be no hole but marked ones. */
+  /** Checks that from the beginning of the restorable entries to the end there is no hole but marked ones. */
   #checkContiguity(): Run[] {
     const begin = this.#begin();
     const end = this.#end();

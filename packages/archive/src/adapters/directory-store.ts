@@ -16,7 +16,7 @@ import {
   type StoredObject,
 } from '../store.js';
 
-/** Where objects are written before they get their names. No object's name begins with a dot. */
+/** The folder in which objects are written before they get their names. No object's name begins with a dot. */
 const UNFINISHED = '.unfinished';
 /** A file that nobody wrote to for so long is left over from a crash: whoever stores one is ended much sooner. */
 const LEFTOVER_AGE_MS = 24 * 60 * 60 * 1000;

@@ -5,16 +5,16 @@ import type { S3Requests, S3Task } from './s3-requests.js';
 
 /** The object to read, and the place to read it from. */
 interface S3DownloadOptions {
-  /** Of the store. */
+  /** The URL of the store. */
   readonly url: string;
   readonly name: string;
   /** The name within the bucket. */
   readonly key: string;
-  /** Its time is that of each piece. */
+  /** The call, whose time limit applies to each piece. */
   readonly call: StoreCall;
 }
 
-/** One object, read from its beginning to its end. A connection that breaks off is made again, and the rest is asked for. */
+/** Reads one object from its beginning to its end. When a connection breaks off, another one asks for the rest. */
 export class S3Download {
   readonly #requests: S3Requests;
   readonly #options: S3DownloadOptions;

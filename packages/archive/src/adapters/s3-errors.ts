@@ -18,7 +18,7 @@ export class S3StatusError extends Error {
   override readonly name = 'S3StatusError';
 
   constructor(
-    /** Of HTTP. An error in an answer of success is a 500. */
+    /** The HTTP status. An error in an answer of success is a 500. */
     readonly status: number,
     /** S3's name of the error, such as NoSuchKey; empty where the answer has none. */
     readonly serviceCode: string,
@@ -41,16 +41,16 @@ export function s3StatusError(status: number, body: string, isOfHead: boolean): 
   return new S3StatusError(status, code, textOf('Message') ?? '', region, isOfHead);
 }
 
-/** Where an error happened, for its text. */
+/** The place where an error happened, for its text. */
 export interface S3Place {
-  /** Of the store. */
+  /** The URL of the store. */
   readonly url: string;
   readonly endpoint: string;
   readonly bucket: string;
   readonly doing: string;
-  /** Of the object; undefined where it is not about one. */
+  /** The name of the object; undefined where the error is not about one. */
   readonly name?: string | undefined;
-  /** What no text may hold: the key and its id. */
+  /** The texts that no message may hold: the key and its id. */
   readonly secrets: readonly string[];
 }
 
@@ -71,12 +71,12 @@ const FULL_CODES: ReadonlySet<string> = new Set([
   'InsufficientStorage',
 ]);
 const INSUFFICIENT_STORAGE = 507;
-/** Of certificates that are not believed: trying again changes nothing. */
+/** Matches the codes of certificates that are not believed: trying again changes nothing. */
 const CERTIFICATE_CODE = /CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS|ERR_SSL/;
 
 const BREAK_CODES: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
 
-/** All that `fetch` says of a port that it refuses (fetch.spec.whatwg.org, 2.9 Port blocking). */
+/** The whole text of `fetch` for a port that it refuses (fetch.spec.whatwg.org, 2.9 Port blocking). */
 const BAD_PORT = 'bad port';
 
 /** Characters of a server's text that an error holds. */

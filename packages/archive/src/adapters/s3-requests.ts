@@ -9,10 +9,10 @@ import { declaredS3Error, isTransient, S3AnswerError, S3SilenceError, s3StatusEr
 export interface S3Options {
   /** `http://host:port` or `https://host:port`: buckets are named in paths. Empty: Amazon's of the region. */
   readonly endpoint: string;
-  /** Empty: us-east-1, which servers other than Amazon's take for any. */
+  /** The region. Empty: us-east-1, which servers other than Amazon's take for any. */
   readonly region: string;
   readonly bucket: string;
-  /** What the names of all objects begin with, without a slash at its end; empty: nothing. */
+  /** The prefix of the names of all objects, without a slash at its end; empty: none. */
   readonly prefix: string;
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
@@ -45,7 +45,7 @@ export const DEFAULT_S3_LIMITS: S3Limits = {
 /** One request of an operation. */
 export interface S3Task {
   readonly deadline: Deadline;
-  /** For messages. */
+  /** Names the operation, for messages. */
   readonly doing: string;
   /** The object, where the request is about one that must be there. */
   readonly name?: string;
@@ -93,7 +93,7 @@ export class S3Requests {
     this.#endpoint = options.endpoint || `https://s3.${this.#region}.amazonaws.com`;
   }
 
-  /** Errors: ArchiveErrors only. */
+  /** Runs a task. Errors: ArchiveErrors only. */
   async run<T>(task: S3Task, work: (client: S3mini) => Promise<T>): Promise<T> {
     task.deadline.check();
     const md5 = task.body && (await md5Of(task.body));
@@ -162,8 +162,8 @@ export class S3Requests {
   }
 
   /**
-   * For one attempt, which the signal ends. Making one costs far less than a request. Whatever a server refuses is an
-   * S3StatusError: s3mini takes every 404 of some requests for absence.
+   * Makes a client for one attempt, which the signal ends. Making one costs far less than a request. Whatever a server
+   * refuses is an S3StatusError: s3mini takes every 404 of some requests for absence.
    */
   client({ body, root, key }: S3Task, signal: AbortSignal, md5?: string): S3mini {
     const { bucket, accessKeyId, secretAccessKey } = this.#options;
@@ -205,7 +205,7 @@ async function withRoot(response: Response, root: string): Promise<Response> {
   return new Response(end > begin ? renamed : text, { status, headers });
 }
 
-/** As much of an answer as can be an error. */
+/** Reads as much of an answer as can be an error. */
 async function beginningOf(response: Response): Promise<string> {
   const pieces: Uint8Array[] = [];
   let sizeBytes = 0;
@@ -217,7 +217,10 @@ async function beginningOf(response: Response): Promise<string> {
   return Buffer.concat(pieces).toString('utf8', 0, ERROR_BYTES_MAX);
 }
 
-/** In pieces, for which the event loop of a node is not held up; the request's header says how long it is in all. */
+/**
+ * Streams the body in pieces, so that the event loop of a node is not held up; the request's header says how long it is
+ * in all.
+ */
 function streamOf(body: Uint8Array): ReadableStream<Uint8Array> {
   let at = 0;
   return new ReadableStream<Uint8Array>(
@@ -232,7 +235,7 @@ function streamOf(body: Uint8Array): ReadableStream<Uint8Array> {
   );
 }
 
-/** In steps, since the event loop of a node waits for each. */
+/** Computes the MD5 in steps, since the event loop of a node waits for each. */
 async function md5Of(body: Uint8Array): Promise<string> {
   const hash = createHash('md5');
   for (let at = 0; at < body.length; at += PIECE_SIZE_BYTES_MAX) {

@@ -10,7 +10,7 @@ const PARTS_MAX = 10_000;
 const COMPLETE_MS = 120_000;
 const ABORT_MS = 10_000;
 
-/** One object, stored in parts: it is there once `complete` resolves. One call at a time. */
+/** Stores one object in parts: it is there once `complete` resolves. Callers make one call at a time. */
 export class S3Upload {
   readonly #requests: S3Requests;
   readonly #url: string;
@@ -89,7 +89,7 @@ function absentAsUndefined(error: unknown): undefined {
 /** The object to store, and the place to store it in. */
 interface S3UploadOptions {
   readonly requests: S3Requests;
-  /** Of the store. */
+  /** The URL of the store. */
   readonly url: string;
   readonly name: string;
   /** The name within the bucket. */
