@@ -1,4 +1,4 @@
-/** How far the archive of a table is. */
+/** The progress of one table's archive, as one node sees it. */
 export interface TableArchiveStatus {
   readonly name: string;
   /**
@@ -6,14 +6,15 @@ export interface TableArchiveStatus {
    * much waits that writes are refused; `elsewhere`: another node leads the table's group, and archives it.
    */
   readonly state: 'archiving' | 'retrying' | 'full' | 'elsewhere';
-  /** The last entry that is stored; 0: none. */
+  /** The index of the last entry that is stored; 0 when none is. */
   readonly archivedIndex: number;
-  /** The time of that entry, in milliseconds since 1970; 0: not known here. */
+  /** The time of the last stored entry, in milliseconds since 1970; 0 when this node does not know it. */
   readonly archivedTimeMs: number;
-  /** How much of the log waits to be stored; 0 where another node archives the table. */
+  /** Bytes of the log that wait to be stored; 0 when another node archives the table. */
   readonly backlogBytes: number;
-  /** How long the oldest entry that waits has waited, as far as this node saw. */
+  /** Milliseconds for which the oldest waiting entry has waited, as far as this node saw. */
   readonly backlogMs: number;
+  /** The number of marked gaps: runs of entries that were gone before they could be stored. */
   readonly gapCount: number;
   /** The problem and its remedy, for operators; undefined when there is none. */
   readonly error: string | undefined;
@@ -32,11 +33,12 @@ export function tableWarnings({ name, gapCount, error }: TableArchiveStatus): st
 
 /** The state of a node's archiving. */
 export interface ArchiveStatus {
-  /** The store, without a secret. */
+  /** The URL of the store, which contains no secret. */
   readonly target: string;
   readonly tables: readonly TableArchiveStatus[];
-  /** The bytes that wait on this node to be archived, of all tables, including those that other nodes archive. */
+  /** Bytes of this node's logs that wait to be archived, of all tables, including those that other nodes archive. */
   readonly backlogBytes: number;
+  /** The most bytes that may wait (archive.max-backlog). */
   readonly backlogBytesMax: number;
   /** Warnings for an operator besides those of the tables (`tableWarnings`), in whole sentences. */
   readonly warnings: readonly string[];
@@ -44,7 +46,7 @@ export interface ArchiveStatus {
   readonly counters: Readonly<ArchiveCounters>;
 }
 
-/** Counts events since the process started. */
+/** Counts what a node's archiving has done since the process started. */
 export interface ArchiveCounters {
   logObjects: number;
   logBytes: number;

@@ -13,26 +13,32 @@ import {
 import { Runs } from './runs.js';
 import type { ObjectStore, StoreCall } from './store.js';
 
-/** An object that is there, with what its name says. */
+/** An object in the listing of a store, with the parts of its name. */
 export type Stored<Kind extends ArchiveName['kind']> = Extract<ArchiveName, { kind: Kind }> & {
   readonly sizeBytes: number;
 };
 
+/** A log object in the listing of a store. */
 export type StoredLog = Stored<'log'>;
+/** A base in the listing of a store. */
 export type StoredBase = Stored<'base'>;
+/** A gap's object in the listing of a store. */
 export type StoredGap = Stored<'gap'>;
 
-/** Which shards to look at; undefined: all. */
+/** Selects shards of an archive; a property that is undefined selects all. */
 export interface ShardFilter {
   readonly clusterId?: string | undefined;
   readonly table?: string | undefined;
   readonly shardId?: number | undefined;
 }
 
-/** Objects of one shard that are held at a time. */
+/** The most objects of one shard that are held in memory. */
 const OBJECTS_MAX = 1_000_000;
 
-/** The shards of an archive, those of a cluster in the order of their ids, which is that in which they came to be. */
+/**
+ * Returns the shards of an archive that the filter selects; those of a cluster are in the order of their ids, in which
+ * they were made. Rejects with the store's errors.
+ */
 export async function findShards(
   store: ObjectStore,
   filter: ShardFilter,
@@ -61,8 +67,8 @@ async function shardIds(store: ObjectStore, clusterId: string, call: StoreCall):
 }
 
 /**
- * Finds out whose shard it is: as the newest chapter of its manifest says, or, where none can be read, any of its
- * objects. Where none can be read, its table has no name.
+ * Finds out whose shard it is: as the newest readable chapter of its manifest says, or, without one, any readable
+ * object. When there is none either, the name of the table is empty.
  */
 async function identify(store: ObjectStore, key: ShardKey, call: StoreCall): Promise<ArchivedShard> {
   const chapters: number[] = [];
@@ -85,7 +91,7 @@ async function identify(store: ObjectStore, key: ShardKey, call: StoreCall): Pro
   return { ...key, table: '', firstIndex: 0 };
 }
 
-/** Reads the description of a base. Returns undefined when the object is damaged or has been removed. */
+/** Reads the description of a base. Resolves with undefined when the object is damaged or has been removed. */
 export async function readBaseInfo(
   store: ObjectStore,
   { name, shard, revision }: Extract<ArchiveName, { kind: 'base' }>,
@@ -96,7 +102,7 @@ export async function readBaseInfo(
   );
 }
 
-/** Reads the header of a log object. Returns undefined when the object is damaged or has been removed. */
+/** Reads the header of a log object. Resolves with undefined when the object is damaged or has been removed. */
 export async function readLogHeader(
   store: ObjectStore,
   log: Extract<ArchiveName, { kind: 'log' }>,
@@ -107,7 +113,7 @@ export async function readLogHeader(
   );
 }
 
-/** Returns undefined for an object that is damaged, or was pruned meanwhile. */
+/** Runs a read, and resolves with undefined when the object is damaged or was pruned meanwhile. */
 async function unlessDamaged<T>(read: () => Promise<T>): Promise<T | undefined> {
   try {
     return await read();
@@ -118,15 +124,18 @@ async function unlessDamaged<T>(read: () => Promise<T>): Promise<T | undefined> 
   }
 }
 
-/** Options that say which parts of a shard's contents are loaded. */
+/** Selects the part of a shard's contents to load. */
 export interface ContentsOptions {
-  /** Log objects of which every entry is below it are left out, and so are chapters of the manifest. */
+  /**
+   * Log objects of which every entry is below this index are left out, and so are chapters of the manifest that cover
+   * only such objects.
+   */
   readonly from: number;
 }
 
 /**
- * The contents of a shard: the listing of its objects, and the manifest's records of them. Nothing is believed absent
- * because the manifest lacks it.
+ * The contents of a shard: the listing of its objects, and the manifest's records of them. An object counts as present
+ * when it is in the listing, even if the manifest lacks it.
  */
 export class ShardContents {
   readonly shard: ArchivedShard;
@@ -136,13 +145,13 @@ export class ShardContents {
   readonly bases: readonly StoredBase[];
   /** The gaps, sorted by their first entry. */
   readonly gaps: readonly StoredGap[];
-  /** The manifest's records of objects, by name. */
+  /** The manifest's records of objects, by the object's name. */
   readonly told: ReadonlyMap<string, ManifestEntry>;
-  /** The chapters of the manifest, in order; those that were not read for `from` included. */
+  /** The chapters of the manifest in order, by their first index, including those that `from` left out. */
   readonly chapters: readonly number[];
   /** The errors of the chapters that cannot be read. */
   readonly chapterErrors: readonly ArchiveError[];
-  /** The runs of entries in the log objects. */
+  /** The runs of entries that the log objects hold. */
   readonly runs = new Runs();
 
   private constructor(
@@ -161,7 +170,9 @@ export class ShardContents {
     for (const log of this.logs) this.runs.add(log);
   }
 
-  /** Loads the contents. Errors: tooManyObjects, and the store's. */
+  /**
+   * Loads the contents of a shard. Rejects with tooManyObjects above a million objects, and with the store's errors.
+   */
   static async load(
     store: ObjectStore,
     shard: ArchivedShard,
@@ -174,20 +185,26 @@ export class ShardContents {
     return new ShardContents(shard, { ...listing, chapters }, told, errors);
   }
 
-  /** Returns the objects that the manifest records and that are not there. */
+  /** Returns the manifest's records of objects that are gone. */
   lost(): ManifestEntry[] {
     const names = new Set([...this.logs, ...this.bases, ...this.gaps].map(({ name }) => name));
     return [...this.told.values()].filter(({ name }) => !names.has(name));
   }
 
-  /** When a base was made: as the manifest says, or else itself. Undefined: it is damaged. */
+  /**
+   * Returns when a base was made, in milliseconds since 1970, as the manifest says, or else the base itself. Resolves
+   * with undefined when that cannot be read.
+   */
   async baseTimeMs(store: ObjectStore, base: StoredBase, call: StoreCall): Promise<number | undefined> {
     const told = this.told.get(base.name);
     if (told?.kind === 'base') return told.timeMs;
     return (await readBaseInfo(store, base, call))?.timeMs;
   }
 
-  /** The times of the first and of the last entry that has one: as the manifest says, or else itself. */
+  /**
+   * Returns the times of the first and of the last entry of a log object that have one, in milliseconds since 1970, as
+   * the manifest says, or else the object itself. Resolves with undefined when that cannot be read.
+   */
   async logTimes(
     store: ObjectStore,
     log: StoredLog,
@@ -239,7 +256,7 @@ async function readManifest(
   chapters.sort((a, b) => a - b);
   const told = new Map<string, ManifestEntry>();
   const errors: ArchiveError[] = [];
-  // A chapter covers the objects from the index on that it is named by, up to the next chapter.
+  // A chapter covers the objects from the index in its name up to the next chapter.
   const read = chapters.filter((_, i) => (chapters[i + 1] ?? Number.POSITIVE_INFINITY) > from);
   for (const chapter of read) {
     try {
@@ -248,7 +265,7 @@ async function readManifest(
     } catch (error) {
       if (!(error instanceof ArchiveError) || error.code === 'aborted') throw error;
       if (error.code === 'objectDamaged') errors.push(error);
-      // Pruned meanwhile.
+      // It was pruned meanwhile.
       else if (error.code !== 'objectMissing') throw error;
     }
     checkCount(shard, told.size);
@@ -260,7 +277,7 @@ function checkCount(shard: ArchivedShard, count: number): void {
   if (count > OBJECTS_MAX) throw archiveErrors.tooManyObjects(showShard(shard), OBJECTS_MAX);
 }
 
-/** Formats the shard for messages. */
+/** Names a shard in messages. */
 export function showShard({ table, shardId }: ArchivedShard): string {
   return table === '' ? `shard ${shardId}` : `table "${table}" (shard ${shardId})`;
 }

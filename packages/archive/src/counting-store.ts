@@ -12,6 +12,7 @@ export class CountingStore implements Pick<ObjectStore, 'get'> {
     this.#rate = rate;
   }
 
+  /** The bytes that were read so far. */
   get bytes(): number {
     return this.#bytes;
   }

@@ -6,7 +6,7 @@ export interface ShardKey {
   readonly shardId: number;
 }
 
-/** The parts of an object's name. `name` is the whole of it, within the store. */
+/** The parts of an object's name. `name` is the whole name within the store. */
 export type ArchiveName =
   | {
       readonly kind: 'log';
@@ -27,8 +27,9 @@ export type ArchiveName =
     }
   | { readonly kind: 'manifest'; readonly name: string; readonly shard: ShardKey; readonly chapter: number };
 
-/** The number of digits that 2^53-1 has: names sort as their numbers do. */
+/** The digits that 2^53-1 has. Numbers are padded to as many, so that names sort as their numbers do. */
 const DIGITS = 16;
+/** The hex digits of a SHA-256 in the name of a log object. */
 export const HASH_DIGITS = 16;
 
 const digits = (value: number): string => String(value).padStart(DIGITS, '0');
@@ -38,7 +39,10 @@ export function shardPrefix({ clusterId, shardId }: ShardKey): string {
   return `${clusterId}/${shardId}/`;
 }
 
-/** Equal entries in equal portions get equal names, whoever stores them. `sha256` in hex. */
+/**
+ * Returns the name of a log object; `sha256` is in hex. Equal entries in equal portions get equal names, whichever node
+ * stores them.
+ */
 export function logName(shard: ShardKey, first: number, last: number, sha256: string): string {
   return `${logPrefix(shard, first)}${digits(last)}-${sha256.slice(0, HASH_DIGITS)}.log`;
 }
@@ -48,21 +52,25 @@ export function logPrefix(shard: ShardKey, first: number): string {
   return `${shardPrefix(shard)}log/${digits(first)}-`;
 }
 
-/** A base is too large to be hashed before it is stored: `unique`, 16 hex digits, keeps two leaders' apart. */
+/**
+ * Returns the name of a base. A base is too large to be hashed before it is stored, so `unique`, 16 hex digits, keeps
+ * the bases of two leaders apart.
+ */
 export function baseName(shard: ShardKey, revision: number, unique: string): string {
   return `${shardPrefix(shard)}base/${digits(revision)}-${unique}.bak`;
 }
 
+/** Returns the name of the object that marks a gap. */
 export function gapName(shard: ShardKey, first: number, last: number): string {
   return `${shardPrefix(shard)}gaps/${digits(first)}-${digits(last)}.json`;
 }
 
-/** Returns a chapter's name. `chapter` is the first index that the chapter covers. */
+/** Returns the name of a chapter of the manifest. `chapter` is the first index that it covers. */
 export function manifestName(shard: ShardKey, chapter: number): string {
   return `${shardPrefix(shard)}manifest/${digits(chapter)}.json`;
 }
 
-/** Whether a cluster's id can be part of a name. */
+/** Whether the id of a cluster can be a part of a name. */
 export function isClusterId(id: string): boolean {
   return isName(id) && !id.includes('/');
 }

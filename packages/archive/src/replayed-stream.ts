@@ -2,7 +2,7 @@ import { mvcc } from '@coxswain/protocol';
 import { compressToFrames } from '@coxswain/stream';
 import type { ArchivedEntry } from './log-object.js';
 
-/** The number of bytes that are compressed at a time. */
+/** Bytes of commands that are compressed at a time. */
 const PORTION_BYTES = 64 * 1024;
 const LENGTH_BYTES = 8;
 const END_OF_PAIRS = mvcc.Command.encode(

@@ -1,16 +1,16 @@
-/** Indices without a hole between them. */
+/** Indices from `first` to `last`, without a hole between them. */
 export interface Run {
   readonly first: number;
   readonly last: number;
 }
 
 /**
- * A set of indices, held as the runs that it consists of, in order. It is cheap where indices are mostly added in
- * order.
+ * A set of indices, held as the runs that it consists of, in order. It is cheap when indices are mostly added in order.
  */
 export class Runs implements Iterable<Run> {
   readonly #runs: { first: number; last: number }[] = [];
 
+  /** Adds a run, and merges it with those that it touches. */
   add({ first, last }: Run): void {
     const runs = this.#runs;
     let at = runs.length;
@@ -28,7 +28,7 @@ export class Runs implements Iterable<Run> {
     runs.splice(at + 1, end - at - 1);
   }
 
-  /** The run that an index is in. */
+  /** Returns the run that contains an index; undefined when there is none. */
   find(index: number): Run | undefined {
     return this.#runs.find(({ first, last }) => first <= index && index <= last);
   }
@@ -51,7 +51,7 @@ export class Runs implements Iterable<Run> {
     return this.#runs.length === 0;
   }
 
-  /** The last index of the set; 0: the set is empty. */
+  /** The last index of the set; 0 when the set is empty. */
   get last(): number {
     return this.#runs.at(-1)?.last ?? 0;
   }
@@ -61,7 +61,7 @@ export class Runs implements Iterable<Run> {
   }
 }
 
-/** Formats the run for messages. */
+/** Formats a run for messages. */
 export function showRun({ first, last }: Run): string {
   return first === last ? `entry ${first}` : `entries ${first} to ${last}`;
 }

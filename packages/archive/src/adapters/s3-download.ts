@@ -8,7 +8,7 @@ interface S3DownloadOptions {
   /** The URL of the store. */
   readonly url: string;
   readonly name: string;
-  /** The name within the bucket. */
+  /** The object's name within the bucket. */
   readonly key: string;
   /** The call, whose time limit applies to each piece. */
   readonly call: StoreCall;
@@ -27,6 +27,7 @@ export class S3Download {
     this.#options = options;
   }
 
+  /** Yields the content of the object in pieces of at most 1 MiB. Throws ArchiveErrors only. */
   async *pieces(): AsyncGenerator<Buffer, void, undefined> {
     for (let failures = 1; ; failures++) {
       const aborter = new AbortController();
@@ -50,7 +51,7 @@ export class S3Download {
     }
   }
 
-  /** Each piece has a deadline of its own. */
+  /** Makes the task for one piece, which has a deadline of its own. */
   #task(): S3Task {
     const { url, name, key, call } = this.#options;
     const doing = `reading ${name}`;
