@@ -1,4 +1,4 @@
-// What a restore from the archive costs a node, for one build or for several side by side; DESIGN.md has what came out:
+// Measures what a restore from the archive costs a node, for one build or for several side by side (results: DESIGN.md):
 //   node packages/archive/bench/archive-restore.mjs [--keys 300000] [--commands 100000] [--touched 300000] [--rounds 3]
 //     [--dry-run] [checkout...]
 // A directory holds the archive of a table: a base of `keys` pairs with values of 256 bytes that do not shrink, and a log
@@ -31,7 +31,7 @@ const VALUE_BYTES = 256;
 const PORTION_BYTES = 64 * 1024;
 const LOG_OBJECT_BYTES = 8 * 1024 * 1024;
 const SETTLE_MS = 5_000;
-/** Of the kernel's clock ticks, in which it tells the CPU time of processes (USER_HZ). */
+/** Milliseconds of a clock tick (USER_HZ), the unit in which the kernel counts the CPU time of processes. */
 const TICK_MS = 10;
 const SHARD = { clusterId: 'archive-restore-bench', shardId: 10_001, table: 'bench', firstIndex: 1 };
 const BEGAN_MS = 1_700_000_000_000;
@@ -147,7 +147,7 @@ async function restore({ child, command, endpoint }) {
   if (code !== 0) throw new Error(`the restore ended with ${code}`);
   const elapsedMs = performance.now() - began;
   const cpuMs = (await cpuMsOf(child.pid)) - before;
-  // What was restored is archived in its turn, with a base, and the table before it is dropped.
+  // The restored table is archived in its turn, with a base, and the table before it is dropped.
   if (!flags['dry-run']) await sleep(SETTLE_MS);
   return { cpuMs, elapsedMs };
 }

@@ -23,12 +23,13 @@ import type { ObjectStore } from './store.js';
 
 const OPEN_MS = 5_000;
 const PROGRESS_MS = 500;
-/** How often it is looked whether the end of a log is archived by now. */
+/** Milliseconds between two looks at whether the end of a log is archived by now. */
 const LOOK_MS = 200;
-/** An archive that fails may be about to come back. */
+/** Milliseconds for which a restore waits for an archive that fails, since it may be about to come back. */
 const PATIENCE_MS = 3_000;
-/** How long it is waited for the end of the log of a table that is gone. */
+/** Milliseconds for which a restore waits for the end of the log of a table that is gone. */
 const END_MS = 15_000;
+/** Bytes of a log that are read between two turns of the event loop. */
 const READ_BYTES_MAX = 256 * 1024;
 
 const STATUS: Readonly<Record<ArchiveErrorCode, Status>> = {
@@ -53,24 +54,26 @@ const STATUS: Readonly<Record<ArchiveErrorCode, Status>> = {
   notReachable: Status.OutOfRange,
 };
 
-/** The archive that this node writes. */
+/** The archive that this node writes, as far as restores use it. */
 export type WrittenArchive = Pick<Archiver, 'store' | 'flush' | 'archivedIndex' | 'errorOf' | 'isEnding'>;
 
+/** The options for the restores of one node. */
 export interface ArchiveRestoresOptions {
   readonly clock: Clock;
-  /** Undefined: none is configured. */
+  /** The archive; undefined when none is configured. */
   readonly archive: WrittenArchive | undefined;
-  /** Of all restores of this node together, compressed. */
+  /** The rate limit of all restores of this node together, in compressed bytes. */
   readonly rate: RateLimit;
-  /** At a time. Above: tooBusy. */
+  /** The most restores that may run at the same time. A call above that fails with tooBusy. */
   readonly callsMax: number;
 }
 
 type ArchiveRestoreNode = Pick<NodeParts, 'cluster' | 'logs' | 'reports'>;
 
 /**
- * Maintenance.RestoreArchive: a table as it was at a revision or at a moment, from a base and the log behind it, in place
- * of the table or as a new one. All that is used is checked, and nothing of it serves before all of it is there (T2).
+ * Maintenance.RestoreArchive: restores a table as it was at a revision or at a moment, from a base and the log after
+ * it, in place of the table or as a new one. It checks everything that it uses, and no part of the table serves before
+ * all of it is there (T2).
  */
 export class ArchiveRestores {
   readonly #node: ArchiveRestoreNode;
@@ -85,8 +88,9 @@ export class ArchiveRestores {
   }
 
   /**
-   * Tells how far it is, and at last what was reached. Errors: notForThisRole, tableNotSet, noArchive, tooBusy,
-   * archiveFailed, archiveIncomplete, and those of `Restorer.restore`.
+   * Yields the progress of a restore every 500 ms, and at last the moment that it reached. Leaving the loop breaks the
+   * restore off. Throws notForThisRole, tableNotSet, noArchive, tooBusy, archiveFailed, archiveIncomplete,
+   * restoreDamaged, requestBrokenOff, and the errors of `Restorer.restore`.
    */
   async *restore(
     request: maintenance.RestoreArchiveRequest,
@@ -108,7 +112,7 @@ export class ArchiveRestores {
     } catch (error) {
       throw toApiError(error);
     } finally {
-      // Who leaves early breaks it off.
+      // A caller that leaves the loop early breaks the restore off.
       aborter.abort();
       this.#calls--;
     }
@@ -125,7 +129,7 @@ export class ArchiveRestores {
     };
     const aborter = new AbortController();
     const ended = restore.finally(() => aborter.abort());
-    // It is waited for below, unless the caller has left: then nobody wants to know.
+    // The last line awaits it, unless the caller has left: then nobody wants its error.
     ended.catch(() => undefined);
     while (!aborter.signal.aborted) {
       await pause(this.#options.clock, PROGRESS_MS, aborter.signal);
@@ -162,7 +166,10 @@ export class ArchiveRestores {
     };
   }
 
-  /** The end of a shard that was deleted or replaced just now may be on its way. */
+  /**
+   * Plans the restore. The end of a shard that was deleted or replaced just now may still be on its way into the
+   * archive: this waits for it, up to 15 s, and then rejects with archiveIncomplete.
+   */
   async #plan(
     archive: WrittenArchive,
     asked: RestoreRequest,
@@ -172,7 +179,7 @@ export class ArchiveRestores {
     let giveUpMs: number | undefined;
     for (;;) {
       if (signal.aborted) throw errors.requestBrokenOff();
-      // As long as this node stores it there is nothing to give up.
+      // As long as this node stores the end, it will come.
       if (!archive.isEnding(asked.table)) {
         giveUpMs ??= clock.monotonicMs() + END_MS;
         const plan = await planRestore(archive.store, asked, { signal });
@@ -183,7 +190,11 @@ export class ArchiveRestores {
     }
   }
 
-  /** A cluster knows which of its shards serve. Of others, and of other clusters, what is there is all that there is. */
+  /**
+   * Whether the archive must hold the end of the planned shard. It must when the shard is this cluster's, which knows
+   * its serving shards, and does not serve any more. Of a serving shard, or one of another cluster, the archive as it
+   * stands is all that there is; and a restore to a revision needs no end.
+   */
   #isEndWanted({ shard }: RestorePlan, { limit }: RestoreRequest): boolean {
     const { clusterId, tables } = this.#node.reports.status();
     if (shard.clusterId !== clusterId || limit.toRevision !== undefined) return false;
@@ -191,8 +202,8 @@ export class ArchiveRestores {
   }
 
   /**
-   * A table that is there may have been written to a moment ago: waits until all that the limit asks for is archived.
-   * Without a limit that is what is applied by now.
+   * Waits until the archive holds everything within the limit that this cluster's table had applied at the call;
+   * without a limit, everything that it had applied. Rejects with archiveFailed when the archive still fails after 3 s.
    */
   async #untilArchived(
     archive: WrittenArchive,
@@ -206,7 +217,7 @@ export class ArchiveRestores {
     const isArchived = (): boolean => archive.archivedIndex(log.shardId) >= wanted;
     if (isArchived()) return;
     const aborter = new AbortController();
-    // Where another node archives the table its object is stored when it is old enough.
+    // When another node archives the table, that node stores its object once it is old enough.
     const flushed = archive.flush(AbortSignal.any([aborter.signal, call.signal]));
     const beganMs = clock.monotonicMs();
     try {
@@ -224,7 +235,7 @@ export class ArchiveRestores {
     }
   }
 
-  /** Undefined: there is no such table now. */
+  /** Opens the table's log. Resolves with undefined when there is no such table now. */
   async #openLog(table: string, call: StreamedCall): Promise<TableLog | undefined> {
     const deadlineMs = Math.min(call.deadlineMs, this.#options.clock.monotonicMs() + OPEN_MS);
     try {
@@ -236,7 +247,7 @@ export class ArchiveRestores {
   }
 }
 
-/** What the limit asks for ends within the archive, or with the end of the shard. */
+/** Resolves with whether the archive reaches past the limit, or ends with the end of the shard. */
 async function hasEnd(
   store: ObjectStore,
   { logs, limit, isLimitPassed }: RestorePlan,
@@ -257,7 +268,7 @@ function endMissing({ shard, base, logs }: RestorePlan): string {
   return `shard ${shard.shardId}, which has no table any more, is there up to revision ${last}, and what came then is still to be stored, or is lost with the node that had it: wait, or restore to revision ${last}`;
 }
 
-/** What a restore reads from. */
+/** The sources that a restore reads from. */
 interface Sources {
   readonly archive: WrittenArchive;
   readonly counting: CountingStore;
@@ -280,7 +291,10 @@ function toRequest(
   };
 }
 
-/** The last entry within the limit that changes anything, above what is archived; 0: there is none. */
+/**
+ * Returns the index of the last entry within the limit, after the archived ones, that changes anything; 0 when there is
+ * none.
+ */
 async function lastWanted(
   log: TableLog,
   archivedIndex: number,
@@ -296,7 +310,7 @@ async function lastWanted(
       if (index > end || timeMs > toTimeMs) return wanted;
       if (kind === CommandKind.Command) wanted = index;
     }
-    // Much may wait, and whoever else waits for the event loop comes first.
+    // There may be many entries, so other work on the event loop gets a turn.
     await new Promise<void>((resolve) => clock.defer(resolve));
   }
   return wanted;
@@ -344,10 +358,10 @@ async function* noCommands(): AsyncGenerator<Buffer[], void, undefined> {
 }
 
 async function* noRecords(): AsyncGenerator<SnapshotRecords, void, undefined> {
-  // The log makes all of the table.
+  // Without a base, the log makes the whole table.
 }
 
-/** Checks all of it, and keeps nothing. */
+/** Reads and checks everything of a source, and keeps nothing. */
 async function readAll({
   records,
   commands,

@@ -1,25 +1,26 @@
-/** How far the archive of a table is. */
+/** The progress of one table's archive, as one node sees it. */
 export interface TableArchiveStatus {
   readonly name: string;
   /**
-   * `archiving`; `retrying`: what was to be stored was not, and it is tried again; `full`: so much waits that writes are
-   * refused; `elsewhere`: another node leads the table's group, and archives it.
+   * `archiving`: objects are stored as usual; `retrying`: an object could not be stored, and is tried again; `full`: so
+   * much waits that writes are refused; `elsewhere`: another node leads the table's group, and archives it.
    */
   readonly state: 'archiving' | 'retrying' | 'full' | 'elsewhere';
-  /** The last entry that is stored; 0: none. */
+  /** The index of the last entry that is stored; 0 when none is. */
   readonly archivedIndex: number;
-  /** Of that entry, milliseconds since 1970; 0: not known here. */
+  /** The time of the last stored entry, in milliseconds since 1970; 0 when this node does not know it. */
   readonly archivedTimeMs: number;
-  /** How much of the log waits to be stored; 0 where another node archives the table. */
+  /** Bytes of the log that wait to be stored; 0 when another node archives the table. */
   readonly backlogBytes: number;
-  /** How long the oldest entry that waits has waited, as far as this node saw. */
+  /** Milliseconds for which the oldest waiting entry has waited, as far as this node saw. */
   readonly backlogMs: number;
+  /** The number of marked gaps: runs of entries that were gone before they could be stored. */
   readonly gapCount: number;
-  /** What is wrong and what to do about it; undefined when nothing is. */
+  /** The problem and its remedy, for operators; undefined when there is none. */
   readonly error: string | undefined;
 }
 
-/** What an operator should look at in the archive of one table, in whole sentences. */
+/** Returns warnings about the archive of one table for an operator, in whole sentences. */
 export function tableWarnings({ name, gapCount, error }: TableArchiveStatus): string[] {
   const warnings: string[] = [];
   if (error !== undefined) warnings.push(`table '${name}' is not archived: ${error}`);
@@ -30,21 +31,22 @@ export function tableWarnings({ name, gapCount, error }: TableArchiveStatus): st
   return warnings;
 }
 
-/** What a node archives. */
+/** The state of a node's archiving. */
 export interface ArchiveStatus {
-  /** The store, without a secret. */
+  /** The URL of the store, which contains no secret. */
   readonly target: string;
   readonly tables: readonly TableArchiveStatus[];
-  /** What waits on this node to be archived, of all tables, also those that others archive. */
+  /** Bytes of this node's logs that wait to be archived, of all tables, including those that other nodes archive. */
   readonly backlogBytes: number;
+  /** The most bytes that may wait (archive.max-backlog). */
   readonly backlogBytesMax: number;
-  /** What an operator should look at beside the warnings of the tables (`tableWarnings`), in whole sentences. */
+  /** Warnings for an operator besides those of the tables (`tableWarnings`), in whole sentences. */
   readonly warnings: readonly string[];
-  /** Since the process started. */
+  /** The counters since the process started. */
   readonly counters: Readonly<ArchiveCounters>;
 }
 
-/** What happened since the process started. */
+/** Counts what a node's archiving has done since the process started. */
 export interface ArchiveCounters {
   logObjects: number;
   logBytes: number;

@@ -3,22 +3,23 @@ import { toStockCommand } from '@coxswain/replication';
 import { CommandKind } from '@coxswain/table';
 import { END_OF_SHARD, type LogObjectWriter } from './log-object.js';
 
-/** What is read from the log and compressed at a time: about a millisecond of the event loop. */
+/** Bytes of the log that are read and compressed at a time: about a millisecond of the event loop. */
 export const READ_BYTES_MAX = 256 * 1024;
 const NOTHING = Buffer.alloc(0);
 
-/** How a log object is filled. */
+/** The limits for filling a log object. */
 export interface FillOptions {
-  /** The object ends with the entry that makes it as large, compressed. */
+  /** Compressed bytes from which on the object is complete: it ends with the entry that makes it as large. */
   readonly objectSizeBytes: number;
   readonly signal: AbortSignal;
-  /** Resolves when whoever else waits for the event loop has had it. */
+  /** Resolves when other work on the event loop has had its turn. */
   readonly giveWay: () => Promise<void>;
 }
 
 /**
- * Adds what is applied of a log to an object, from the entry `first` on (R6). Gives the index of an entry that cannot be
- * archived, where one comes next.
+ * Adds applied entries of a log to an object (R6), from the entry `first` on, until the object is large enough, no more
+ * entries are applied, or the signal aborts. Resolves with the index of the next entry when that entry cannot be
+ * archived, and otherwise with undefined.
  */
 export async function addEntries(
   log: TableLog,
@@ -40,12 +41,18 @@ export async function addEntries(
   return undefined;
 }
 
-/** Changes nothing that a restore would bring back. A seal does not either, but says that nothing comes behind it (T2). */
+/**
+ * Whether an entry changes nothing that a restore would bring back. A seal changes nothing either, but is not internal:
+ * it says that no entry comes after it (T2).
+ */
 export function isInternal(kind: CommandKind): boolean {
   return kind === CommandKind.None || kind === CommandKind.Compact;
 }
 
-/** Undefined: it cannot be run again, because its outcome was not kept, or it holds what a load brought. */
+/**
+ * Returns the command of an entry as it is archived, empty for an internal entry. Resolves with undefined for an entry
+ * that cannot be run again, because its outcome was not kept or it holds the records of a load.
+ */
 async function toArchived({ kind, index, command }: LogEntry, log: TableLog): Promise<Buffer | undefined> {
   if (isInternal(kind)) return NOTHING;
   if (kind === CommandKind.Seal) return END_OF_SHARD;

@@ -1,13 +1,16 @@
 import { ApiError, type NodeParts } from '@coxswain/node';
 import { Backoff, type Clock, pause, type Random } from '@coxswain/runtime';
 
-/** Reports of this time go together: a cluster writes one entry for them all. */
+/** Milliseconds for which reports are gathered: the cluster writes one entry for all of them. */
 const GATHER_MS = 1_000;
 const REPORT_MS = 5_000;
 const RETRY_LEAST_MS = 500;
 const RETRY_GREATEST_MS = 30_000;
 
-/** Tells the cluster how far shards are archived, of many at once. Not until then their logs are compacted. */
+/**
+ * Reports to the cluster up to which index shards are archived, many shards at once. No replica compacts its log beyond
+ * the reported index.
+ */
 export class ArchivedReports {
   readonly #node: Pick<NodeParts, 'maintenance'>;
   readonly #clock: Clock;
@@ -25,6 +28,7 @@ export class ArchivedReports {
     this.#backoff = new Backoff(random, { leastMs: RETRY_LEAST_MS, greatestMs: RETRY_GREATEST_MS });
   }
 
+  /** Reports, in the background, that the archive has a shard's log up to `index`. An index of 0 is not reported. */
   add(shardId: number, index: number): void {
     if (index === 0 || this.#aborter.signal.aborted) return;
     this.#indices.set(shardId, index);
@@ -33,7 +37,10 @@ export class ArchivedReports {
     });
   }
 
-  /** What is not told by then is found out by whoever archives next. */
+  /**
+   * Stops reporting. The node that archives a shard next finds out by itself how far the archive is, when that was not
+   * reported by then.
+   */
   async stop(): Promise<void> {
     this.#aborter.abort();
     await this.#running;

@@ -4,7 +4,7 @@ import type { Retention } from './prune.js';
 import type { ShardArchiveEnvironment } from './shard-archive.js';
 import type { Slots } from './slots.js';
 
-/** What the archivers of a node's tables share. */
+/** The state and the limits that the archivers of a node's tables share. */
 export interface TableArchiverContext {
   readonly node: Pick<NodeParts, 'logs' | 'maintenance' | 'reports'>;
   readonly environment: ShardArchiveEnvironment & { readonly log: Log };
@@ -15,21 +15,24 @@ export interface TableArchiverContext {
     readonly retention: Retention;
   };
   readonly counters: ArchiveCounters;
+  /** Limits the log objects that are gathered or stored at the same time. */
   readonly uploads: Slots;
+  /** Limits the bases that are stored at the same time. */
   readonly bases: Slots;
+  /** Limits the archives whose end is looked for at the same time. */
   readonly openings: Slots;
-  /** The archive has the shard's log up to there. */
+  /** Reports that the archive has the shard's log up to `index`. */
   readonly report: (shardId: number, index: number) => void;
 }
 
-/** Writes a line about one table to the log of the node. */
+/** Writes a line about one table to the node's log. */
 export type TellOfTable = (
   level: 'info' | 'warn' | 'error',
   message: string,
   fields: Record<string, unknown>,
 ) => void;
 
-/** What of an error goes into the log, and into the status of a table. */
+/** Returns the text of an error for the log, and for the status of a table. */
 export function textOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

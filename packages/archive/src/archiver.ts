@@ -8,44 +8,51 @@ import { Slots } from './slots.js';
 import type { ObjectStore } from './store.js';
 import { TableArchiver } from './table-archiver.js';
 
+/** The limits and intervals of a node's archiving, from its configuration. */
 export interface ArchiverOptions {
-  /** An object holds about so much, compressed, or one entry. */
+  /** Compressed bytes that a log object holds, roughly; a single entry may be larger. */
   readonly objectSizeBytes: number;
-  /** No entry waits longer than about this for its object to be stored, when the store answers. */
+  /** Milliseconds for which an entry waits, at most and roughly, until its object is stored, when the store answers. */
   readonly objectAgeMs: number;
-  /** How old the last base becomes, of a table that is written to. */
+  /** Milliseconds after which a table that is written to gets another base. */
   readonly baseIntervalMs: number;
   readonly retention: Retention;
-  /** As the node has it: what may wait in the logs of all tables. */
+  /** The most bytes that may wait in the logs of all tables of the node (archive.max-backlog). */
   readonly backlogBytesMax: number;
 }
 
+/** The parts of the process that archiving uses. */
 export interface ArchiverEnvironment {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
   readonly store: ObjectStore;
-  /** Of bases, compressed. */
+  /** The rate limit for bases, in compressed bytes. */
   readonly baseRate: RateLimit;
-  /** A broken invariant: the process must end. */
+  /** Is called for a broken invariant: the process must end. */
   readonly fatal: (error: unknown) => void;
 }
 
-/** What archiving asks of the node. */
+/** The parts of the node that archiving uses. */
 export type ArchiverNode = Pick<NodeParts, 'cluster' | 'logs' | 'maintenance' | 'reports'>;
 
-/** Objects that are gathered or stored at a time; each is held in memory. */
+/** Log objects that are gathered or stored at the same time; each is held in memory. */
 const UPLOADS_MAX = 2;
+/** Bases that are stored at the same time. */
 const BASES_MAX = 1;
-/** Tables that find out at a time where to go on: a few small requests each. */
+/** Tables whose archives are opened at the same time; each costs a few small requests. */
 const OPENINGS_MAX = 8;
-/** From this part of `archive.max-backlog` on what waits is worth a warning. */
+/** The part of archive.max-backlog from which on the backlog is worth a warning. */
 const BACKLOG_WARNING = 0.5;
+/** Milliseconds between two looks at the backlog. */
 const CHECK_MS = 1_000;
-/** How often shards that no table has any more are looked at. */
+/** Milliseconds between two prunings of shards that no table has any more. */
 const PRUNE_MS = 3_600_000;
 
-/** Archives the tables of a leader cluster that this node leads (R6). What another node leads, that one archives. */
+/**
+ * Archives the tables of a leader cluster that this node leads (R6). A table that another node leads is archived by
+ * that node.
+ */
 export class Archiver {
   readonly #node: ArchiverNode;
   readonly #environment: ArchiverEnvironment;
@@ -60,7 +67,7 @@ export class Archiver {
   };
   readonly #reports: ArchivedReports;
   readonly #tableContext: TableArchiverContext;
-  /** Of the tables that this node leads. */
+  /** The archivers of the tables that this node leads. */
   readonly #tables = new Map<string, TableArchiver>();
   readonly #running = new Map<TableArchiver, Promise<void>>();
   #leaveNode: (() => void) | undefined;
@@ -89,13 +96,17 @@ export class Archiver {
     };
   }
 
+  /** Begins to archive the tables that this node leads, and follows the changes of what it leads. */
   start(): void {
     this.#leaveNode = this.#node.cluster.onChange(() => this.#adjust());
     this.#adjust();
     this.#watch();
   }
 
-  /** Resolves when nothing of it runs any more. What is being stored is given up; whoever leads next stores it. */
+  /**
+   * Stops archiving, and resolves when nothing of it runs any more. Objects that are being stored are given up; the
+   * next leader stores them.
+   */
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#leaveNode?.();
@@ -110,7 +121,10 @@ export class Archiver {
     return this.#environment.store;
   }
 
-  /** Up to here the archive has the shard's log, as far as this node or the cluster knows; 0: nothing. */
+  /**
+   * Returns the index up to which the archive has the shard's log, as far as this node or the cluster knows; 0 for
+   * nothing.
+   */
   archivedIndex(shardId: number): number {
     return Math.max(
       this.#node.maintenance.archivedIndex(shardId),
@@ -118,7 +132,9 @@ export class Archiver {
     );
   }
 
-  /** Why this node cannot archive the shard for the moment; undefined: it can, or another node does. */
+  /**
+   * Returns why this node cannot archive the shard for the moment; undefined when it can, or another node archives it.
+   */
   errorOf(shardId: number): string | undefined {
     return this.#archiverOf(shardId)?.status().error;
   }
@@ -128,8 +144,8 @@ export class Archiver {
   }
 
   /**
-   * This node still stores the end of a table of that name, which was deleted, or whose shard was replaced (T2). Not while
-   * the store fails.
+   * Whether this node still stores the end of a table of that name which was deleted, or whose shard was replaced (T2).
+   * False while the store fails.
    */
   isEnding(name: string): boolean {
     return [...this.#running.keys()].some(
@@ -138,7 +154,10 @@ export class Archiver {
     );
   }
 
-  /** Cuts the open objects of this node's tables. Resolves when what was applied by now is stored, or when aborted. */
+  /**
+   * Ends the open objects of this node's tables and stores them. Resolves when everything applied by now is stored, or
+   * when aborted.
+   */
   async flush(signal: AbortSignal): Promise<void> {
     await Promise.all([...this.#tables.values()].map((archiver) => archiver.flush(signal)));
   }
@@ -187,7 +206,9 @@ export class Archiver {
     return backlogBytes >= this.#options.backlogBytesMax * BACKLOG_WARNING;
   }
 
-  /** Says once that much waits, and once that it does not any more. */
+  /**
+   * Logs once when much begins to wait, and once when that is over. Looks every second, and prunes when that is due.
+   */
   #watch(): void {
     const { clock, log } = this.#environment;
     const { sizeBytes, refusesWrites } = this.#node.maintenance.archiveBacklog();
@@ -202,7 +223,10 @@ export class Archiver {
     this.#check = clock.startTimer(CHECK_MS, () => this.#watch());
   }
 
-  /** What no table has any more nobody archives: one node of the cluster sees to it that it goes when it is old. */
+  /**
+   * Prunes shards that no table has any more, and that no node archives. The node that leads the meta group removes
+   * them when they are old enough.
+   */
   #pruneShards(): void {
     this.#prunedMs = this.#environment.clock.monotonicMs();
     const isMine = this.#node.cluster.role === 'leader' && this.#node.cluster.leadsMeta;
@@ -231,7 +255,7 @@ export class Archiver {
     }
   }
 
-  /** Archives what this node leads now. */
+  /** Begins to archive what this node leads now, and leaves what it no longer leads. */
   #adjust(): void {
     if (this.#isStopped) return;
     const tables = this.#node.cluster.role === 'leader' ? this.#node.logs.led() : [];

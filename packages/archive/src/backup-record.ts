@@ -5,9 +5,9 @@ const RECORD_BYTES_MAX = 8 * 1024 * 1024;
 const RECORD_FORMAT = 1;
 
 /**
- * Up to which entry backups of the archive's log (FlushAndBackupBinlog) hold each shard. It is kept beside the archive,
- * as `<cluster id>/binlog-backup.json`: whichever node makes the next backup goes on there, and whoever prunes knows
- * what no backup holds yet.
+ * Records up to which entry the backups of the archive's log (FlushAndBackupBinlog) hold each shard. It is kept beside
+ * the archive, as `<cluster id>/binlog-backup.json`: the node that makes the next backup continues from there, and
+ * pruning learns what no backup holds yet.
  */
 export class BackupRecord {
   readonly #store: ObjectStore;
@@ -18,7 +18,10 @@ export class BackupRecord {
     this.#name = `${clusterId}/binlog-backup.json`;
   }
 
-  /** By shard id. Undefined where no backup was made, or the record is damaged: then everything is backed up again. */
+  /**
+   * Reads, by shard id, the last entry that a backup holds. Resolves with undefined when no backup was made or the
+   * record is damaged; then everything is backed up again. Rejects with the store's errors.
+   */
   async read(call: StoreCall): Promise<ReadonlyMap<number, number> | undefined> {
     let bytes: Buffer;
     try {
@@ -40,6 +43,9 @@ export class BackupRecord {
     }
   }
 
+  /**
+   * Replaces the record. `upTo` has, by shard id, the last entry that a backup holds. Rejects with the store's errors.
+   */
   async write(backupId: string, upTo: ReadonlyMap<number, number>, call: StoreCall): Promise<void> {
     const record = { format: RECORD_FORMAT, backupId, shards: [...upTo].sort(([a], [b]) => a - b) };
     await this.#store.put(this.#name, Buffer.from(`${JSON.stringify(record)}\n`), call);

@@ -7,7 +7,10 @@ import type { ShardArchive } from './shard-archive.js';
 const RETRY_LEAST_MS = 250;
 const RETRY_GREATEST_MS = 30_000;
 
-/** Archives bases of one table, one after another, and prunes what a new one makes needless. What fails is tried again. */
+/**
+ * Archives bases of one table, one after another, and prunes what a new one makes needless. It tries again what fails,
+ * after pauses of up to 30 s.
+ */
 export class BaseArchiver {
   readonly #context: TableArchiverContext;
   readonly #tell: TellOfTable;
@@ -27,19 +30,20 @@ export class BaseArchiver {
     });
   }
 
-  /** The base that is being archived; undefined: none is. It never rejects. */
+  /** The archiving of a base that is under way, which never rejects; undefined when there is none. */
   get running(): Promise<void> | undefined {
     return this.#running;
   }
 
-  /** Why the last base could not be archived; undefined: it could. */
+  /** Why the last base could not be archived; undefined when it could. */
   get error(): string | undefined {
     return this.#error;
   }
 
   /**
-   * How long until the next base is due, in milliseconds. A base that is needed is taken at once; another one when the last
-   * is old, and something came after it. `endIndex`: up to where there is something to take a base of.
+   * Returns the milliseconds until the next base is due, at most 0 when it is due now. A base is due at once when the
+   * end of the archive cannot be restored without one, and otherwise when the last one is old and entries came after
+   * it; a failed attempt puts it off. `endIndex` is the last entry that a base taken now would hold.
    */
   dueInMs(archive: ShardArchive, endIndex: number): number {
     const heldBackMs = this.#notBeforeMs - this.#nowMs;
@@ -52,7 +56,7 @@ export class BaseArchiver {
     return Math.max(this.#context.options.baseIntervalMs - sinceMs, heldBackMs);
   }
 
-  /** Begins to archive a base of the table as it is now. `onEnd` is called when that has ended in any way. */
+  /** Begins to archive a base of the table as it is now. Calls `onEnd` when that has ended, whatever its outcome. */
   begin(log: TableLog, archive: ShardArchive, onEnd: () => void): void {
     this.#running = this.#run(log, archive, onEnd);
   }
@@ -64,7 +68,7 @@ export class BaseArchiver {
       if (signal.aborted) return;
       const view = log.table.view();
       try {
-        // The end of a shard must come behind every base, so that whoever begins with one meets it.
+        // The end of a shard must come after every base, so that a restore that begins with a base meets it.
         if (view.state.sealedBy !== undefined) return;
         await archive.putBase(view, { signal });
       } finally {
@@ -83,7 +87,7 @@ export class BaseArchiver {
     }
   }
 
-  /** A new base makes older ones needless. */
+  /** Prunes the shard's archive, in which a new base has made older objects needless. */
   async #prune(archive: ShardArchive, signal: AbortSignal): Promise<void> {
     const { retention } = this.#context.options;
     if (retention.ageMs === 0) return;

@@ -4,21 +4,23 @@ import { archiveErrors } from './errors.js';
 import type { ArchivedShard } from './log-object.js';
 
 /*
- * A base: a backup stream, framed snappy, between two chunks that readers of framed snappy skip (the format has such
- * types). The first says what it is a backup of, the last how long all before it is, and its sha256: so a base that
- * breaks off or is damaged is known to be from itself alone, and can still be read as a stock backup.
+ * A base is a backup stream, framed snappy, between two chunks that readers of framed snappy skip (the format has such
+ * types). The first says what it is a backup of, the last how long everything before it is, and its SHA-256. So a base
+ * by itself shows whether it is whole, and can still be read as a stock backup.
  */
 
-/** What a base is a backup of. */
+/** Describes the state that a base is a backup of. */
 export interface BaseInfo extends ArchivedShard {
-  /** Of the view that it was made of: entries above it are not in it. */
+  /** The revision of the view that the base was made of: later entries are not in it. */
   readonly revision: number;
   /**
-   * When it was made, by the leader's clock, ms since 1970; not before any entry that is in it. The shard has served by
-   * then: no moment before it can be restored from it.
+   * When the base was made, by the leader's clock, in milliseconds since 1970; not before any entry that is in it. The
+   * shard was serving by then, so no earlier moment can be restored from the base.
    */
   readonly timeMs: number;
-  /** Of the last entry that is in it (A7), ms since 1970; undefined: not told. */
+  /**
+   * The time of the last entry that is in the base (A7), in milliseconds since 1970; undefined when it is not recorded.
+   */
   readonly lastTimeMs?: number | undefined;
 }
 
@@ -26,10 +28,13 @@ const FORMAT = 1;
 const INFO_CHUNK = 0xb0;
 const END_CHUNK = 0xb1;
 const CHUNK_HEADER_BYTES = 4;
-/** Of a chunk of the format: a block of 64 KiB that snappy made larger, and its checksum, are well below it. */
+/**
+ * The largest chunk that a reader accepts, in bytes. A block of 64 KiB that snappy made larger, with its checksum, is
+ * well below it.
+ */
 const CHUNK_BYTES_MAX = 128 * 1024;
 
-/** `backup`: framed snappy of records in key order, as Maintenance.Backup gives it. */
+/** Writes a base. `backup` is framed snappy of records in key order, as Maintenance.Backup yields it. */
 export async function* writeBaseObject(
   info: BaseInfo,
   backup: AsyncIterable<Buffer>,
@@ -56,7 +61,10 @@ function jsonChunk(type: number, value: object): Buffer {
   return Buffer.concat([header, json]);
 }
 
-/** What a base must turn out to be. `sha256` and `sizeBytes`: of the manifest, where it tells of it. */
+/**
+ * The properties that a base must turn out to have. `sha256` and `sizeBytes`, from the manifest or the listing, are
+ * undefined when they are not known.
+ */
 export interface ExpectedBase {
   readonly name: string;
   readonly shard: { readonly clusterId: string; readonly shardId: number };
@@ -65,26 +73,32 @@ export interface ExpectedBase {
   readonly sizeBytes?: number | undefined;
 }
 
-/** Reads a base, and believes nothing. What was read is to be used for good only when `backup` has ended without an error. */
+/** Reads a base without trusting it. The content may be relied on only when `backup` has ended without an error. */
 export class BaseObjectReader {
   readonly #expected: ExpectedBase;
   readonly #content: AsyncIterable<Buffer>;
   #info: BaseInfo | undefined;
 
-  /** `content`: of the object, as `ObjectStore.get` gives it. */
+  /** `content` is the content of the object, as `ObjectStore.get` yields it. */
   constructor(expected: ExpectedBase, content: AsyncIterable<Buffer>) {
     this.#expected = expected;
     this.#content = content;
   }
 
-  /** Only what it is a backup of: nothing more is read. */
+  /**
+   * Reads only the description with which the base begins. Rejects with objectDamaged, and with the errors of the
+   * content.
+   */
   async readInfo(): Promise<BaseInfo> {
     for await (const _piece of this.backup()) break;
     if (!this.#info) throw this.#damaged('it does not say what it is a backup of');
     return this.#info;
   }
 
-  /** The backup stream, in whole chunks. Blocks are not decompressed, and so their own checksums are not checked. */
+  /**
+   * Yields the backup stream, in whole chunks. It does not decompress the blocks, and so does not check their own
+   * checksums. Throws objectDamaged, and the errors of the content.
+   */
   async *backup(): AsyncGenerator<Buffer, void, undefined> {
     const hash = createHash('sha256');
     let sizeBytes = 0;
@@ -111,7 +125,7 @@ export class BaseObjectReader {
         if (bytes[at] === END_CHUNK) {
           hash.update(bytes.subarray(0, at));
           hashedBytes += at;
-          // The manifest's hash goes on from here: nothing is hashed twice.
+          // The manifest's hash continues from this one, so that nothing is hashed twice.
           const sha256 = hash.copy().digest('hex');
           this.#checkEnd(bytes.subarray(at + CHUNK_HEADER_BYTES, end), hashedBytes, sha256);
           hash.update(bytes.subarray(at, end));
@@ -121,7 +135,7 @@ export class BaseObjectReader {
         }
         at = end;
       }
-      // Nothing is given before it is known what it is a backup of.
+      // Nothing is yielded before it is known what this is a backup of.
       if (!this.#info) at = 0;
       const chunks = bytes.subarray(0, at);
       rest = bytes.subarray(at);

@@ -13,26 +13,32 @@ import {
 import { Runs } from './runs.js';
 import type { ObjectStore, StoreCall } from './store.js';
 
-/** An object that is there, with what its name says. */
+/** An object in the listing of a store, with the parts of its name. */
 export type Stored<Kind extends ArchiveName['kind']> = Extract<ArchiveName, { kind: Kind }> & {
   readonly sizeBytes: number;
 };
 
+/** A log object in the listing of a store. */
 export type StoredLog = Stored<'log'>;
+/** A base in the listing of a store. */
 export type StoredBase = Stored<'base'>;
+/** A gap's object in the listing of a store. */
 export type StoredGap = Stored<'gap'>;
 
-/** Which shards to look at; undefined: all. */
+/** Selects shards of an archive; a property that is undefined selects all. */
 export interface ShardFilter {
   readonly clusterId?: string | undefined;
   readonly table?: string | undefined;
   readonly shardId?: number | undefined;
 }
 
-/** Objects of one shard that are held at a time. */
+/** The most objects of one shard that are held in memory. */
 const OBJECTS_MAX = 1_000_000;
 
-/** The shards of an archive, those of a cluster in the order of their ids, which is that in which they came to be. */
+/**
+ * Returns the shards of an archive that the filter selects; those of a cluster are in the order of their ids, in which
+ * they were made. Rejects with the store's errors.
+ */
 export async function findShards(
   store: ObjectStore,
   filter: ShardFilter,
@@ -61,8 +67,8 @@ async function shardIds(store: ObjectStore, clusterId: string, call: StoreCall):
 }
 
 /**
- * Whose shard it is: as the newest chapter of its manifest says, or, where none can be read, any of its objects. Where
- * none can, its table has no name.
+ * Finds out whose shard it is: as the newest readable chapter of its manifest says, or, without one, any readable
+ * object. When there is none either, the name of the table is empty.
  */
 async function identify(store: ObjectStore, key: ShardKey, call: StoreCall): Promise<ArchivedShard> {
   const chapters: number[] = [];
@@ -85,7 +91,7 @@ async function identify(store: ObjectStore, key: ShardKey, call: StoreCall): Pro
   return { ...key, table: '', firstIndex: 0 };
 }
 
-/** Undefined where it is damaged, or is there no more. */
+/** Reads the description of a base. Resolves with undefined when the object is damaged or has been removed. */
 export async function readBaseInfo(
   store: ObjectStore,
   { name, shard, revision }: Extract<ArchiveName, { kind: 'base' }>,
@@ -96,7 +102,7 @@ export async function readBaseInfo(
   );
 }
 
-/** Undefined where it is damaged, or is there no more. */
+/** Reads the header of a log object. Resolves with undefined when the object is damaged or has been removed. */
 export async function readLogHeader(
   store: ObjectStore,
   log: Extract<ArchiveName, { kind: 'log' }>,
@@ -107,7 +113,7 @@ export async function readLogHeader(
   );
 }
 
-/** What is damaged, or was pruned meanwhile, is as good as not there. */
+/** Runs a read, and resolves with undefined when the object is damaged or was pruned meanwhile. */
 async function unlessDamaged<T>(read: () => Promise<T>): Promise<T | undefined> {
   try {
     return await read();
@@ -118,31 +124,34 @@ async function unlessDamaged<T>(read: () => Promise<T>): Promise<T | undefined> 
   }
 }
 
-/** What is loaded of a shard. */
+/** Selects the part of a shard's contents to load. */
 export interface ContentsOptions {
-  /** Log objects of which every entry is below it are left out, and so are chapters of the manifest. */
+  /**
+   * Log objects of which every entry is below this index are left out, and so are chapters of the manifest that cover
+   * only such objects.
+   */
   readonly from: number;
 }
 
 /**
- * What there is of a shard: the listing, and what the manifest tells of it. Nothing is believed absent because the
- * manifest lacks it.
+ * The contents of a shard: the listing of its objects, and the manifest's records of them. An object counts as present
+ * when it is in the listing, even if the manifest lacks it.
  */
 export class ShardContents {
   readonly shard: ArchivedShard;
-  /** By their first entry; of those that begin alike, the longest first. */
+  /** The log objects, sorted by their first entry; of those that begin alike, the longest comes first. */
   readonly logs: readonly StoredLog[];
-  /** By revision. */
+  /** The bases, sorted by revision. */
   readonly bases: readonly StoredBase[];
-  /** By their first entry. */
+  /** The gaps, sorted by their first entry. */
   readonly gaps: readonly StoredGap[];
-  /** What the manifest tells of objects, by name. */
+  /** The manifest's records of objects, by the object's name. */
   readonly told: ReadonlyMap<string, ManifestEntry>;
-  /** The chapters of the manifest, in order; those that were not read for `from` included. */
+  /** The chapters of the manifest in order, by their first index, including those that `from` left out. */
   readonly chapters: readonly number[];
-  /** Of those that cannot be read. */
+  /** The errors of the chapters that cannot be read. */
   readonly chapterErrors: readonly ArchiveError[];
-  /** Of the log objects. */
+  /** The runs of entries that the log objects hold. */
   readonly runs = new Runs();
 
   private constructor(
@@ -161,33 +170,41 @@ export class ShardContents {
     for (const log of this.logs) this.runs.add(log);
   }
 
-  /** Errors: tooManyObjects, and the store's. */
+  /**
+   * Loads the contents of a shard. Rejects with tooManyObjects above a million objects, and with the store's errors.
+   */
   static async load(
     store: ObjectStore,
     shard: ArchivedShard,
     options: ContentsOptions,
     call: StoreCall,
   ): Promise<ShardContents> {
-    // The manifest first: what is stored meanwhile is in the listing, and so nothing seems lost.
+    // The manifest is read first: an object stored meanwhile is in the listing, and so none seems lost.
     const { told, chapters, errors } = await readManifest(store, shard, options, call);
     const listing = await readListing(store, shard, options, call);
     return new ShardContents(shard, { ...listing, chapters }, told, errors);
   }
 
-  /** What the manifest tells of and is not there. */
+  /** Returns the manifest's records of objects that are gone. */
   lost(): ManifestEntry[] {
     const names = new Set([...this.logs, ...this.bases, ...this.gaps].map(({ name }) => name));
     return [...this.told.values()].filter(({ name }) => !names.has(name));
   }
 
-  /** When a base was made: as the manifest says, or else itself. Undefined: it is damaged. */
+  /**
+   * Returns when a base was made, in milliseconds since 1970, as the manifest says, or else the base itself. Resolves
+   * with undefined when that cannot be read.
+   */
   async baseTimeMs(store: ObjectStore, base: StoredBase, call: StoreCall): Promise<number | undefined> {
     const told = this.told.get(base.name);
     if (told?.kind === 'base') return told.timeMs;
     return (await readBaseInfo(store, base, call))?.timeMs;
   }
 
-  /** The times of the first and of the last entry that has one: as the manifest says, or else itself. */
+  /**
+   * Returns the times of the first and of the last entry of a log object that have one, in milliseconds since 1970, as
+   * the manifest says, or else the object itself. Resolves with undefined when that cannot be read.
+   */
   async logTimes(
     store: ObjectStore,
     log: StoredLog,
@@ -239,7 +256,7 @@ async function readManifest(
   chapters.sort((a, b) => a - b);
   const told = new Map<string, ManifestEntry>();
   const errors: ArchiveError[] = [];
-  // A chapter tells of what is behind the index that it is named by, and before the next.
+  // A chapter covers the objects from the index in its name up to the next chapter.
   const read = chapters.filter((_, i) => (chapters[i + 1] ?? Number.POSITIVE_INFINITY) > from);
   for (const chapter of read) {
     try {
@@ -248,7 +265,7 @@ async function readManifest(
     } catch (error) {
       if (!(error instanceof ArchiveError) || error.code === 'aborted') throw error;
       if (error.code === 'objectDamaged') errors.push(error);
-      // Pruned meanwhile.
+      // It was pruned meanwhile.
       else if (error.code !== 'objectMissing') throw error;
     }
     checkCount(shard, told.size);
@@ -260,7 +277,7 @@ function checkCount(shard: ArchivedShard, count: number): void {
   if (count > OBJECTS_MAX) throw archiveErrors.tooManyObjects(showShard(shard), OBJECTS_MAX);
 }
 
-/** As messages tell of it. */
+/** Names a shard in messages. */
 export function showShard({ table, shardId }: ArchivedShard): string {
   return table === '' ? `shard ${shardId}` : `table "${table}" (shard ${shardId})`;
 }

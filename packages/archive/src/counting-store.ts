@@ -1,7 +1,7 @@
 import type { RateLimit } from '@coxswain/runtime';
 import type { ObjectStore, StoreCall } from './store.js';
 
-/** Reads objects of a store at a limited rate, and counts what was read. */
+/** Reads objects of a store at a limited rate, and counts the bytes that were read. */
 export class CountingStore implements Pick<ObjectStore, 'get'> {
   readonly #store: Pick<ObjectStore, 'get'>;
   readonly #rate: RateLimit;
@@ -12,6 +12,7 @@ export class CountingStore implements Pick<ObjectStore, 'get'> {
     this.#rate = rate;
   }
 
+  /** The bytes that were read so far. */
   get bytes(): number {
     return this.#bytes;
   }

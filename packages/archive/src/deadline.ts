@@ -1,14 +1,14 @@
 import { type ArchiveError, archiveErrors } from './errors.js';
 import type { StoreCall } from './store.js';
 
-/** What ends one operation on a store: the caller's signal, or the time that it may take. */
+/** Limits one operation on a store: it ends when the caller's signal aborts, or when its time is over. */
 export class Deadline {
   readonly #signals: readonly AbortSignal[];
   readonly #call: StoreCall;
   readonly #url: string;
   readonly #doing: string;
 
-  /** `doing`: what is under way, for messages. */
+  /** `doing` names the operation, for messages. */
   constructor(url: string, doing: string, call: StoreCall) {
     this.#url = url;
     this.#doing = doing;
@@ -23,11 +23,12 @@ export class Deadline {
     return this.#signals.some((signal) => signal.aborted);
   }
 
-  /** Throws when either has happened. */
+  /** Throws the `aborted` error when the signal has aborted, and the `timedOut` error when the time is over. */
   check(): void {
     if (this.hasPassed) throw this.error();
   }
 
+  /** Makes the error for an operation that the deadline ended. */
   error(): ArchiveError {
     return this.#call.signal?.aborted
       ? archiveErrors.aborted(this.#url, this.#doing)
@@ -35,8 +36,8 @@ export class Deadline {
   }
 
   /**
-   * Calls `listener` when either happens. Gives what ends that, to be called in any case: a signal may live as long as
-   * the process.
+   * Calls `listener` when the deadline passes. Returns a function that stops that, which must be called in any case:
+   * the signal may live as long as the process.
    */
   onPassed(listener: () => void): () => void {
     for (const signal of this.#signals) signal.addEventListener('abort', listener);
@@ -45,7 +46,10 @@ export class Deadline {
     };
   }
 
-  /** The work's end, or the deadline: work that hangs, as on a network disk that is away, is left behind. */
+  /**
+   * Settles as the work does, or rejects at the deadline. Work that hangs then, as on a network disk that is away, is
+   * abandoned.
+   */
   async race<T>(work: Promise<T>): Promise<T> {
     if (this.hasPassed) {
       work.catch(() => undefined);

@@ -1,4 +1,4 @@
-/** What went wrong with an archive, for code that decides by it. Texts may change, codes may not. */
+/** The kind of an error of an archive, for code that decides by it. Texts may change, codes may not. */
 export type ArchiveErrorCode =
   | 'targetInvalid'
   | 'credentialsMissing'
@@ -20,7 +20,7 @@ export type ArchiveErrorCode =
   | 'ambiguous'
   | 'notReachable';
 
-/** An error that an operator is meant to see: its text says what to do, and holds no secret, key or value. */
+/** An error that an operator is meant to see: its text says what to do, and contains no secret, key or value. */
 export class ArchiveError extends Error {
   override readonly name = 'ArchiveError';
 
@@ -33,7 +33,7 @@ export class ArchiveError extends Error {
   }
 }
 
-/** Every error of the archive, once. `store` is its URL, which holds no secret. */
+/** The errors of the archive, each declared once. `store` is the store's URL, which contains no secret. */
 export const archiveErrors = {
   targetInvalid: (target: string) =>
     new ArchiveError(

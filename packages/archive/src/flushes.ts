@@ -1,11 +1,11 @@
-/** A caller that waits until everything is stored that was applied when it came. */
+/** A caller that waits until everything is stored that was applied when it called. */
 interface Flush {
-  /** The last entry that had been applied then; undefined: the log was not open yet. */
+  /** The index of the last entry that was applied at the call; undefined when the log was not open yet. */
   index: number | undefined;
   readonly done: () => void;
 }
 
-/** The callers that wait for a table's log to be stored. */
+/** The callers that wait until a table's log is stored. */
 export class Flushes {
   readonly #waiting = new Set<Flush>();
 
@@ -13,7 +13,10 @@ export class Flushes {
     return this.#waiting.size === 0;
   }
 
-  /** Resolves when the entries up to `index` are stored, or when aborted. */
+  /**
+   * Resolves when the entries up to `index` are stored, when nothing more will be, or when aborted. `setMissing`
+   * supplies an index that is undefined.
+   */
   add(index: number | undefined, signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       const flush: Flush = {
@@ -29,18 +32,18 @@ export class Flushes {
     });
   }
 
-  /** Those who came before the log was open wait for what it has applied now. */
+  /** Supplies the index for callers that came before the log was open: they wait for what it has applied now. */
   setMissing(appliedIndex: number): void {
     for (const flush of this.#waiting) flush.index ??= appliedIndex;
   }
 
-  /** Answers those who wait for entries up to `storedIndex`. */
+  /** Resolves the calls that wait for entries up to `storedIndex`. */
   answerUpTo(storedIndex: number): void {
     for (const flush of [...this.#waiting])
       if ((flush.index ?? Number.POSITIVE_INFINITY) <= storedIndex) flush.done();
   }
 
-  /** Answers everybody: nothing more will be stored here. */
+  /** Resolves all calls: nothing more will be stored here. */
   answerAll(): void {
     for (const flush of [...this.#waiting]) flush.done();
   }

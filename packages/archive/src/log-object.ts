@@ -5,41 +5,46 @@ import { archiveErrors } from './errors.js';
 import { HASH_DIGITS, logName, type ShardKey } from './names.js';
 
 /*
- * A log object: framed snappy of a header, u32 length and JSON, and then of the entries, each u64 index, u64 term, u64
- * time in ms, u32 length and the command. Integers are little-endian. It says nothing of who wrote it.
+ * A log object is framed snappy of a header, u32 length and JSON, and then of the entries, each u64 index, u64 term,
+ * u64 time in ms, u32 length and the command. Integers are little-endian. The object says nothing about the node that
+ * wrote it.
  */
 
-/** A shard, as every object of it tells of it. */
+/** A shard, as each of its objects describes it. */
 export interface ArchivedShard extends ShardKey {
   readonly table: string;
   /**
-   * The index of the shard's very first entry: from there on its log makes the whole of it (T1). 0 where the shard was
-   * filled by a load, so that a base is needed in any case.
+   * The index of the shard's very first entry: the log from there on makes the whole table (T1). 0 when the shard was
+   * filled by a load, so that a restore needs a base in any case.
    */
   readonly firstIndex: number;
 }
 
-/** A committed and applied entry (R6). */
+/** A committed and applied entry (R6), as the archive holds it. */
 export interface ArchivedEntry {
   readonly index: number;
   readonly term: number;
-  /** The leader's stamp (A7); 0 for an internal entry. */
+  /** The leader's stamp (A7), in milliseconds since 1970; 0 for an internal entry. */
   readonly timeMs: number;
-  /** A marshalled mvcc.v1.Command as follower clusters of stock get it (R3); empty for an internal entry. */
+  /** A marshalled mvcc.v1.Command, as follower clusters of stock get it (R3); empty for an internal entry. */
   readonly command: Buffer;
 }
 
-/** The command of the entry that a shard ends with, when its table was deleted or replaced: it does nothing (T2). */
+/**
+ * The command of the entry with which a shard ends when its table was deleted or replaced (T2): a DUMMY, which does
+ * nothing.
+ */
 export const END_OF_SHARD = mvcc.Command.encode(
   mvcc.Command.fromPartial({ type: mvcc.Command_CommandType.DUMMY }),
 ).finish() as Buffer;
 
-/** Which entries an object holds. */
+/** The run of entries that an object holds, and their times. */
 export interface LogExtent {
   readonly first: number;
   readonly last: number;
-  /** Of the first and of the last entry that has a time; 0 where none has. */
+  /** The time of the first entry that has one, in milliseconds since 1970; 0 when none has. */
   readonly firstTimeMs: number;
+  /** The time of the last entry that has one, in milliseconds since 1970; 0 when none has. */
   readonly lastTimeMs: number;
 }
 
@@ -58,15 +63,15 @@ export interface LogObject extends LogExtent {
 const FORMAT = 1;
 const LENGTH_BYTES = 4;
 const ENTRY_HEADER_BYTES = 28;
-/** What is compressed at a time. */
+/** Bytes of entries that are compressed at a time. */
 const PORTION_BYTES = 64 * 1024;
 const HEADER_BYTES_MAX = 64 * 1024;
-/** No accepted request makes a larger entry (P4). */
+/** The largest command that a reader accepts, in bytes: no accepted request makes a larger entry (P4). */
 const COMMAND_BYTES_MAX = 16 * 1024 * 1024;
 
 /**
- * Puts entries into a log object. It holds the compressed bytes, which `sizeBytes` tells, and at most 64 KiB besides, or
- * one entry: whoever adds ends it in time.
+ * Puts entries into a log object. It holds the compressed bytes, which `sizeBytes` counts, and besides at most 64 KiB
+ * or one entry: the caller must finish it in time.
  */
 export class LogObjectWriter {
   readonly #shard: ArchivedShard;
@@ -83,7 +88,7 @@ export class LogObjectWriter {
     this.#shard = shard;
   }
 
-  /** What it will take in the store, about. */
+  /** The size that the object will have in the store, in bytes and approximately. */
   get sizeBytes(): number {
     return this.#compressedBytes + this.#portionBytes;
   }
@@ -92,12 +97,12 @@ export class LogObjectWriter {
     return this.#first === 0;
   }
 
-  /** The index of the last entry added; 0: none. */
+  /** The index of the last entry that was added; 0 when there is none. */
   get last(): number {
     return this.#last;
   }
 
-  /** Each entry is the one behind the last one added. The command is copied or compressed before this returns. */
+  /** Adds an entry, whose index must follow the last one's. The command is copied or compressed before this returns. */
   add(entry: ArchivedEntry): void {
     const { index, term, timeMs, command } = entry;
     if (!this.isEmpty && index !== this.#last + 1) {
@@ -120,7 +125,10 @@ export class LogObjectWriter {
     if (this.#portionBytes >= PORTION_BYTES) this.#compress();
   }
 
-  /** The object. There is at least one entry. Hashing takes place beside the event loop. */
+  /**
+   * Finishes the object, which must have at least one entry. Hashing takes place in the thread pool, not on the event
+   * loop.
+   */
   async finish(): Promise<LogObject> {
     if (this.isEmpty) throw new Error('a log object holds at least one entry');
     this.#compress();
@@ -155,41 +163,44 @@ export class LogObjectWriter {
   }
 }
 
-/** What a log object must turn out to be. All but `name` is left out where only the object itself says it, as in a backup. */
+/**
+ * The properties that a log object must turn out to have. All but `name` are left out when only the object itself says
+ * them, as in a backup.
+ */
 export interface ExpectedLogObject extends Partial<ShardKey> {
-  /** For messages. */
+  /** The object's name, for messages. */
   readonly name: string;
   readonly first?: number | undefined;
   readonly last?: number | undefined;
-  /** Of its name in the archive. */
+  /** The hash in the object's name in the archive: the first 16 hex digits of its SHA-256. */
   readonly hash?: string | undefined;
-  /** These two are the manifest's. */
+  /** The SHA-256 in the manifest, in hex. */
   readonly sha256?: string | undefined;
   readonly sizeBytes?: number | undefined;
 }
 
 /**
- * Reads a log object, and believes nothing: header, order, length and hash are checked. That of the whole is known only
- * at its end, so what was read is to be used for good only when `entries` has ended without an error. Each block's own
- * checksum is checked before any of it is given.
+ * Reads a log object without trusting it: it checks header, order, length and hash. The hash of the whole is known only
+ * at its end, so the entries may be relied on only when `entries` has ended without an error. Each block's own checksum
+ * is checked before any of the block is yielded.
  */
 export class LogObjectReader {
   readonly #expected: ExpectedLogObject;
   readonly #content: AsyncIterable<Buffer>;
   #header: LogHeader | undefined;
 
-  /** `content`: of the object, as `ObjectStore.get` gives it. */
+  /** `content` is the content of the object, as `ObjectStore.get` yields it. */
   constructor(expected: ExpectedLogObject, content: AsyncIterable<Buffer>) {
     this.#expected = expected;
     this.#content = content;
   }
 
-  /** What the header says; undefined before the first entries were given. */
+  /** The header of the object; undefined until `entries` has yielded something. */
   get header(): (ArchivedShard & LogExtent) | undefined {
     return this.#header;
   }
 
-  /** Only the header: nothing more is read. */
+  /** Reads only the header. Rejects with objectDamaged, and with the errors of the content. */
   async readHeader(): Promise<ArchivedShard & LogExtent> {
     for await (const _entries of this.entries()) break;
     if (!this.#header) throw this.#damaged('it has no header');
@@ -197,8 +208,8 @@ export class LogObjectReader {
   }
 
   /**
-   * The entries, some at a time. Their commands share memory with nothing that is changed later. Errors: objectDamaged,
-   * and those of the content.
+   * Yields the entries, some at a time, perhaps none. Their commands share memory with nothing that changes later.
+   * Throws objectDamaged, and the errors of the content.
    */
   async *entries(): AsyncGenerator<ArchivedEntry[], void, undefined> {
     const hash = createHash('sha256');
@@ -209,7 +220,7 @@ export class LogObjectReader {
     for await (const piece of this.#content) {
       hash.update(piece);
       sizeBytes += piece.length;
-      // Small steps, so that a piece that is compressed well does not become much memory at once.
+      // In small steps, so that a piece that compresses well does not become much memory at once.
       for (let at = 0; at < piece.length; at += PORTION_BYTES) {
         const plain = this.#checked(() => decompressor.update(piece.subarray(at, at + PORTION_BYTES)));
         if (plain.length === 0) continue;
@@ -222,7 +233,7 @@ export class LogObjectReader {
         const entries: ArchivedEntry[] = [];
         state.next ||= this.#header!.first;
         rest = this.#takeEntries(rest, entries, { ...this.#header!, state });
-        // The header alone is worth a turn, too: who wants only that is done.
+        // Yields even when there is only the header, so that a caller that wants no more can stop.
         yield entries;
       }
     }
@@ -340,7 +351,7 @@ export class LogObjectReader {
   }
 }
 
-/** Only what is known counts. */
+/** Copies an object without the properties that are undefined. */
 function withoutUndefined<T extends object>(fields: T): Partial<T> {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Partial<T>;
 }

@@ -4,45 +4,47 @@ import type { ArchivedShard, LogExtent } from './log-object.js';
 import { type ArchiveName, manifestName, parseName, type ShardKey, shardPrefix } from './names.js';
 import { type ObjectStore, readWhole, type StoreCall } from './store.js';
 
-/*
- * A shard's manifest is kept in chapters, so that what is written after each object stays small however long the archive
- * grows: a chapter ends after 1000 objects, and a base begins one. Chapters but the newest are changed by pruning only.
+/**
+ * A shard's manifest is kept in chapters, so that what is written again after each object stays small however long the
+ * archive grows: a chapter ends after 1000 objects, and a base begins one. Only pruning changes a chapter that is not
+ * the newest.
  */
 
-/** What the manifest tells of a stored object. */
+/** The manifest's record of a stored object. */
 export interface ManifestObject {
-  /** The whole name. */
+  /** The object's whole name within the store. */
   readonly name: string;
   readonly sizeBytes: number;
+  /** The object's SHA-256, in hex. */
   readonly sha256: string;
 }
 
-/** A line of the manifest. */
+/** A line of the manifest, which records one stored object. */
 export type ManifestEntry =
   | (ManifestObject & LogExtent & { readonly kind: 'log' })
   | (ManifestObject & { readonly kind: 'base'; readonly revision: number; readonly timeMs: number })
   | (ManifestObject & { readonly kind: 'gap'; readonly first: number; readonly last: number });
 
-/** One chapter, as it is stored. */
+/** One chapter of the manifest, as it is stored. */
 export interface ManifestChapter extends ArchivedShard {
   readonly entries: readonly ManifestEntry[];
 }
 
 const FORMAT = 1;
 const ENTRIES_MAX = 1000;
-/** 1000 lines of less than 500 bytes take a tenth of it. */
+/** The largest chapter that is read, in bytes: ten times the size of 1000 lines of 500 bytes, which are shorter. */
 const CHAPTER_BYTES_MAX = 8 * 1024 * 1024;
 const GAP_BYTES_MAX = 64 * 1024;
 
-/** The manifest of one shard, to which the node that leads the table adds. One call at a time. */
+/** The manifest of one shard, to which the node that leads the table adds. Callers make one call at a time. */
 export class ShardManifest {
   readonly #store: ObjectStore;
   readonly #shard: ArchivedShard;
-  /** The newest chapter's name. */
+  /** The number in the newest chapter's name; undefined when there is no chapter. */
   #chapter: number | undefined;
-  /** What the newest chapter tells; undefined where there is none that can be gone on with. */
+  /** The entries of the newest chapter; undefined when there is none that can be continued. */
   #entries: ManifestEntry[] | undefined;
-  /** It tells something that the store's does not, because storing it failed. */
+  /** True when this copy has an entry that the store's lacks, because storing it failed. */
   #isBehind = false;
 
   private constructor(
@@ -57,7 +59,10 @@ export class ShardManifest {
     this.#entries = entries && [...entries];
   }
 
-  /** Goes on with the newest chapter. One that is damaged is left as it is, and another begun. */
+  /**
+   * Opens a shard's manifest in order to continue its newest chapter. A damaged chapter is left as it is, and the next
+   * entry begins another one. Rejects with the store's errors.
+   */
   static async open(store: ObjectStore, shard: ArchivedShard, call: StoreCall): Promise<ShardManifest> {
     let newest: number | undefined;
     for await (const { name } of store.list(`${shardPrefix(shard)}manifest/`, call)) {
@@ -76,17 +81,22 @@ export class ShardManifest {
     }
   }
 
-  /** What the newest chapter tells. A base begins a chapter, so the newest base is here, or older than 1000 objects. */
+  /**
+   * The entries of the newest chapter. A base begins a chapter, so the newest base is among them, unless more than 1000
+   * objects were stored after it.
+   */
   get newestEntries(): readonly ManifestEntry[] {
     return this.#entries ?? [];
   }
 
-  /** Adds what was stored. Where this rejects the store's manifest lacks it until the next is added. */
+  /**
+   * Adds a stored object. When this rejects, the manifest in the store lacks the object until the next one is added.
+   */
   async add(entry: ManifestEntry, call: StoreCall): Promise<void> {
     const isFull = this.#entries === undefined || this.#entries.length >= ENTRIES_MAX;
     if (isFull || entry.kind === 'base') {
       if (this.#isBehind) await this.#write(call);
-      // Never a name that sorts below another chapter's: leaders go on with the newest.
+      // Its name must not sort below another chapter's: leaders continue the newest one.
       this.#chapter = Math.max(firstOf(entry), (this.#chapter ?? -1) + 1);
       this.#entries = [];
     }
@@ -106,15 +116,16 @@ function firstOf(entry: ManifestEntry): number {
   return entry.kind === 'base' ? entry.revision : entry.first;
 }
 
+/** Encodes a chapter as JSON. */
 export function encodeChapter(chapter: ManifestChapter): Buffer {
   const { clusterId, shardId, table, firstIndex } = chapter;
-  // One line for each entry: people read it, too.
+  // One line for each entry, since people read it, too.
   const lines = chapter.entries.map((entry) => `\n${JSON.stringify(entry)}`);
   const head = JSON.stringify({ format: FORMAT, clusterId, shardId, table, firstIndex });
   return Buffer.from(`${head.slice(0, -1)},"entries":[${lines.join(',')}\n]}\n`);
 }
 
-/** Errors: objectDamaged, and the store's. */
+/** Reads a chapter. Rejects with objectDamaged, and with the store's errors. */
 export async function readChapter(
   store: ObjectStore,
   name: string,
@@ -125,7 +136,7 @@ export async function readChapter(
   return checkedChapter(name, shard, parseJson(name, bytes));
 }
 
-/** What stands in a JSON object of the archive. Throws objectDamaged. */
+/** Parses a JSON object of the archive in the format that this version knows. Throws objectDamaged. */
 function parseJson(name: string, bytes: Buffer): Readonly<Record<string, unknown>> {
   let value: unknown;
   try {
@@ -165,7 +176,10 @@ function checkedChapter(
   return { clusterId, shardId, table, firstIndex: firstIndex as number, entries: entries as ManifestEntry[] };
 }
 
-/** The name says which entries an object holds: a line that says otherwise is none. */
+/**
+ * Whether a value is a manifest's line for an object of this shard. The name says which entries an object holds, so a
+ * line that says otherwise is refused.
+ */
 function isEntryOf(value: unknown, shardId: number, clusterId: string): value is ManifestEntry {
   if (value === null || typeof value !== 'object') return false;
   const entry = value as Readonly<Record<string, unknown>>;
@@ -192,14 +206,15 @@ function isEntryOf(value: unknown, shardId: number, clusterId: string): value is
   }
 }
 
-/** Entries that were never stored, and are gone. */
+/** Entries that were gone before they could be stored. */
 export interface GapInfo extends ArchivedShard {
   readonly first: number;
   readonly last: number;
-  /** When that was found, by the leader's clock. */
+  /** When the gap was found, by the leader's clock, in milliseconds since 1970. */
   readonly timeMs: number;
 }
 
+/** Encodes the object that marks a gap, as JSON. */
 export function encodeGap(gap: GapInfo): Buffer {
   const { clusterId, shardId, table, firstIndex, first, last, timeMs } = gap;
   return Buffer.from(
@@ -207,7 +222,7 @@ export function encodeGap(gap: GapInfo): Buffer {
   );
 }
 
-/** What a gap's object says. Errors: objectDamaged, and the store's. */
+/** Reads the object that marks a gap. Rejects with objectDamaged, and with the store's errors. */
 export async function readGap(
   store: ObjectStore,
   { name, shard, first, last }: Extract<ArchiveName, { kind: 'gap' }>,
@@ -222,13 +237,13 @@ export async function readGap(
   return value as unknown as GapInfo;
 }
 
-/** The manifest's line for a log object that was stored. */
+/** Makes the manifest's line for a log object that was stored. */
 export function logEntry(object: LogExtent & ManifestObject): ManifestEntry {
   const { name, first, last, firstTimeMs, lastTimeMs, sizeBytes, sha256 } = object;
   return { kind: 'log', name, first, last, firstTimeMs, lastTimeMs, sizeBytes, sha256 };
 }
 
-/** The manifest's line for a base that was stored. */
+/** Makes the manifest's line for a base that was stored. */
 export function baseEntry(base: BaseInfo, stored: ManifestObject): ManifestEntry {
   const { name, sizeBytes, sha256 } = stored;
   return { kind: 'base', name, revision: base.revision, timeMs: base.timeMs, sizeBytes, sha256 };

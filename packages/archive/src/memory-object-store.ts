@@ -11,15 +11,15 @@ import {
   type StoredObject,
 } from './store.js';
 
-/** Objects in memory. What is stored can be changed, and the store can be away. */
+/** Keeps objects in memory, for tests that change stored objects or make the store unreachable. */
 export class MemoryObjectStore implements ObjectStore {
   readonly url = 'memory:///';
   readonly objects = new Map<string, Buffer>();
-  /** Every operation fails until it is back. */
+  /** True makes every operation fail, as when the store cannot be reached. */
   isAway = false;
-  /** Of what is read. */
+  /** The size of the pieces in which objects are read, in bytes. */
   pieceBytes = PIECE_SIZE_BYTES_MAX;
-  /** How many objects can be deleted before it is away. */
+  /** The number of objects that can still be deleted before the store fails. */
   deletesLeft = Number.POSITIVE_INFINITY;
 
   async put(name: string, content: Buffer | AsyncIterable<Buffer>, call: StoreCall): Promise<PutResult> {

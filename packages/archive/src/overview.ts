@@ -4,22 +4,35 @@ import { parseName, shardPrefix } from './names.js';
 import { type Run, Runs } from './runs.js';
 import type { ObjectStore, StoreCall } from './store.js';
 
-/** What there is of a shard, by the names of its objects: whether they are whole `verifyShard` tells. */
+/**
+ * The archived parts of a shard, as the names of its objects show them. Only `verifyShard` finds out whether they are
+ * whole.
+ */
 export interface ShardOverview {
   readonly shard: ArchivedShard;
   readonly baseCount: number;
   readonly logCount: number;
   readonly sizeBytes: number;
-  /** Revisions that a restore can reach. */
+  /** The revisions that a restore can reach. */
   readonly restorable: readonly Run[];
-  /** Of the first and of the last of them; undefined: not known, or there is none. */
+  /**
+   * The time of the first revision that can be restored, in milliseconds since 1970; undefined when it is not known, or
+   * there is none.
+   */
   readonly firstTimeMs: number | undefined;
+  /**
+   * The time of the last revision that can be restored, in milliseconds since 1970; undefined when it is not known, or
+   * there is none.
+   */
   readonly lastTimeMs: number | undefined;
-  /** Marked gaps. */
+  /** The marked gaps: entries that were gone before they could be stored. */
   readonly gaps: readonly Run[];
 }
 
-/** Looks at names, and into a few objects. Holds no more than the bases and what is contiguous. Errors: the store's. */
+/**
+ * Describes a shard by the names of its objects, and by looking into a few of them. It holds no more than the bases and
+ * the contiguous ranges. Rejects with the store's errors.
+ */
 export async function describeShard(
   store: ObjectStore,
   shard: ArchivedShard,
@@ -69,7 +82,10 @@ export async function describeShard(
   };
 }
 
-/** What a restore can reach from one of the bases, in the order of their revisions, or from the beginning of the log. */
+/**
+ * Returns the revisions that a restore can reach, in order, as runs that begin with one of the bases or with the
+ * beginning of the log.
+ */
 export function restorableRuns(
   { firstIndex }: ArchivedShard,
   bases: readonly { readonly revision: number }[],

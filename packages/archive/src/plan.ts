@@ -15,48 +15,52 @@ import { logPrefix, parseName, shardPrefix } from './names.js';
 import { type Run, showRun } from './runs.js';
 import type { ObjectStore, StoreCall } from './store.js';
 
-/** How far to restore: one of the two, or neither, which is as far as the archive goes. */
+/** The limit of a restore: a revision, or a moment, or neither, to restore as far as the archive goes. */
 export interface RestoreLimit {
-  /** The last revision wanted. */
+  /** The last revision to restore. */
   readonly toRevision?: number | undefined;
-  /** Entries of that time, ms since 1970, and earlier ones. */
+  /** The last moment to restore, in milliseconds since 1970. */
   readonly toTimeMs?: number | undefined;
 }
 
-/** What to restore. */
+/** The table to restore, and the limit of the restore. */
 export interface RestoreRequest {
   /** The name that the table had when it was archived. */
   readonly table: string;
-  /** Undefined: there is one only. */
+  /** The id of the cluster; undefined when only one cluster archived such a table. */
   readonly clusterId?: string | undefined;
-  /** Undefined: the one that the limit lies in, else the last of that name. */
+  /** The id of the shard; undefined for the one that contains the limit, or else the last one of that name. */
   readonly shardId?: number | undefined;
   readonly limit: RestoreLimit;
 }
 
-/** A log object, and which of its entries are wanted. */
+/** A log object, and the run of its entries that is wanted. */
 export interface PlannedLog extends Run {
   readonly log: StoredLog;
+  /** The manifest's record of the object; undefined when it has none. */
   readonly told: ManifestEntry | undefined;
 }
 
-/** What makes a table as it was. */
+/** The objects that make a table as it was. */
 export interface RestorePlan {
   readonly shard: ArchivedShard;
   readonly limit: RestoreLimit;
-  /** What it begins with; undefined: nothing, and the log begins with the shard's very first entry. */
+  /** The base that the restore begins with; undefined when the log begins with the shard's very first entry instead. */
   readonly base: PlannedBase | undefined;
-  /** One behind the other, without a hole. */
+  /** The log objects, one after the other, without a hole. */
   readonly logs: readonly PlannedLog[];
-  /** An entry behind the limit is known, so that none within it is still to be stored. */
+  /** True when an entry after the limit is known, so that no entry within it is still to be stored. */
   readonly isLimitPassed: boolean;
-  /** The first entry of a log object that is not read, since its time is later than the limit's. */
+  /**
+   * The first entry of a log object that is not read, since its time is later than the limit's; undefined when there is
+   * none.
+   */
   readonly leftOut: ReachedPoint | undefined;
-  /** To be read. */
+  /** The number of bytes that the restore reads from the store. */
   readonly sizeBytes: number;
 }
 
-/** A base, as `BaseObjectReader` expects it, and what it says of itself. */
+/** The base of a plan: its object, and its description of itself. */
 export interface PlannedBase {
   readonly info: BaseInfo;
   readonly name: string;
@@ -64,8 +68,9 @@ export interface PlannedBase {
 }
 
 /**
- * Which objects make a table as it was at a revision or at a moment. No plan crosses a hole: then the error says exactly
- * what is missing, and what can be reached. Errors: nothingArchived, ambiguous, notReachable, and the store's.
+ * Finds the objects that make a table as it was at a revision or at a moment. No plan crosses a hole: the error then
+ * says exactly which entries are missing, and which moments can be reached. Rejects with nothingArchived, ambiguous,
+ * notReachable, and the store's errors.
  */
 export async function planRestore(
   store: ObjectStore,
@@ -92,13 +97,16 @@ interface Start {
   readonly shard: ArchivedShard;
   readonly base: PlannedBase | undefined;
   /**
-   * The shard that took over from that one, where it was filled by a load: what it held before the archive begins is in
-   * no entry, and so it is not known what the table was between the end of one and the beginning of the other (T2).
+   * The shard that took over from this one, when a load filled it. What it held before its archive begins is in no
+   * entry, so nobody knows what the table was between the end of one and the beginning of the other (T2).
    */
   readonly successor: { readonly shardId: number; readonly begin: string } | undefined;
 }
 
-/** The newest base that is not behind the limit, of the newest shard that has one; or a shard's very first entry. */
+/**
+ * Finds where a restore begins: with the newest base that is not after the limit, of the newest shard that has one, or
+ * with a shard's very first entry. Rejects with nothingArchived, ambiguous and notReachable.
+ */
 async function findStart(store: ObjectStore, request: RestoreRequest, call: StoreCall): Promise<Start> {
   const { table, clusterId, shardId, limit } = request;
   const shards = await findShards(store, { table, clusterId, shardId }, call);
@@ -124,7 +132,7 @@ async function findStart(store: ObjectStore, request: RestoreRequest, call: Stor
       if (shard.firstIndex === 0) successor = { shardId: shard.shardId, begin: oldest ?? 'nothing yet' };
       continue;
     }
-    // Its time takes a look into it, which must not stand in the way where no time is asked for.
+    // Only the object itself has its time. Reading it must not fail a restore that asks for no time.
     const timeMs = limit.toTimeMs === undefined ? 0 : await readFirstTime(store, begin, call);
     if (isWithin(limit, begin.first, timeMs)) return { shard, base: undefined, successor };
     first = `revision ${begin.first}${timeMs > 0 ? `, of ${showTime(timeMs)}` : ''}`;
@@ -139,7 +147,7 @@ async function findStart(store: ObjectStore, request: RestoreRequest, call: Stor
   );
 }
 
-/** The newest first. */
+/** Returns the bases of a shard, the newest first. */
 async function listBases(store: ObjectStore, shard: ArchivedShard, call: StoreCall): Promise<StoredBase[]> {
   const bases: Stored<'base'>[] = [];
   for await (const { name, sizeBytes } of store.list(`${shardPrefix(shard)}base/`, call)) {
@@ -149,7 +157,10 @@ async function listBases(store: ObjectStore, shard: ArchivedShard, call: StoreCa
   return bases.sort((a, b) => b.revision - a.revision);
 }
 
-/** The object of the shard's very first entry: nothing else is needed before it. */
+/**
+ * Returns the log object that begins with the shard's very first entry, before which nothing is needed; undefined when
+ * it is not stored.
+ */
 async function findBegin(
   store: ObjectStore,
   shard: ArchivedShard,
@@ -175,7 +186,7 @@ function isWithin({ toRevision, toTimeMs }: RestoreLimit, revision: number, time
   return revision <= (toRevision ?? revision) && timeMs <= (toTimeMs ?? timeMs);
 }
 
-/** The log objects that hold every entry from `from` to the limit. */
+/** Plans the log objects that hold every entry from `from` to the limit. Rejects with notReachable for a hole. */
 async function coverage(
   store: ObjectStore,
   contents: ShardContents,
@@ -221,7 +232,9 @@ async function coverage(
   return { logs: planned, isLimitPassed: true, leftOut: undefined };
 }
 
-/** The last entry that is known to have been in the archive, or to be missing; below `next` where nothing is. */
+/**
+ * Returns the last entry that is known to have been in the archive, or to be missing; below `next` when there is none.
+ */
 function endOf(contents: ShardContents, next: number): number {
   const lasts = [...contents.told.values(), ...contents.gaps].map((entry) =>
     entry.kind === 'base' ? 0 : entry.last,
@@ -257,14 +270,16 @@ function showTime(timeMs: number): string {
   return new Date(timeMs).toISOString();
 }
 
-/** What a restore reached. */
+/** The moment that a restore reached. */
 export interface ReachedPoint {
   readonly revision: number;
-  /** Of the last entry that has a time, else of the base. */
+  /** The time of the last entry that has one, or else of the base, in milliseconds since 1970. */
   readonly timeMs: number;
 }
 
-/** Reads the entries of a plan in order, up to its limit. Each object is read to its end, so that all of it is checked. */
+/**
+ * Reads the entries of a plan in order, up to its limit. It reads each object to its end, so that all of it is checked.
+ */
 export class PlanReader {
   readonly #store: Pick<ObjectStore, 'get'>;
   readonly #plan: RestorePlan;
@@ -279,14 +294,14 @@ export class PlanReader {
     this.#leftOut = plan.leftOut;
   }
 
-  /** Exact once `entries` has ended without an error. */
+  /** The moment that was reached, exact once `entries` has ended without an error. */
   get reached(): ReachedPoint {
     return this.#reached;
   }
 
   /**
-   * The first entry that is later than the moment restored to. Undefined when the archive holds none, or the limit is a
-   * revision. Exact once `entries` has ended without an error.
+   * The first entry that is later than the moment restored to, exact once `entries` has ended without an error.
+   * Undefined when the archive holds none, or the limit is a revision.
    */
   get leftOut(): ReachedPoint | undefined {
     return this.#leftOut;
@@ -327,13 +342,16 @@ export class PlanReader {
   }
 
   #reach({ index, timeMs }: ArchivedEntry): void {
-    // What is internal belongs to no moment.
+    // Internal entries belong to no moment.
     if (this.#plan.limit.toTimeMs !== undefined && timeMs === 0) return;
     this.#reached = { revision: index, timeMs: timeMs || this.#reached.timeMs };
   }
 }
 
-/** All entries of a log object, checked against what its name and the manifest say. */
+/**
+ * Yields all entries of a log object, and checks them against its name and the manifest. Throws objectDamaged, and the
+ * store's errors.
+ */
 export function readLog(
   store: Pick<ObjectStore, 'get'>,
   log: StoredLog,

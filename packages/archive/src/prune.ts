@@ -8,22 +8,24 @@ import { type ArchiveName, logPrefix, manifestName, parseName, shardPrefix } fro
 import { type Run, Runs } from './runs.js';
 import type { ObjectStore, StoreCall } from './store.js';
 
-/** How much an archive keeps. */
+/** The part of an archive that pruning keeps. */
 export interface Retention {
-  /** Every moment that is not longer ago stays restorable; 0: nothing is ever removed. Milliseconds. */
+  /** Milliseconds for which every moment stays restorable; 0 keeps everything for ever. */
   readonly ageMs: number;
-  /** The newest bases of each table that stay, however old; at least 1. */
+  /** The number of newest bases of each table that stay, however old they are; at least 1. */
   readonly basesMin: number;
 }
 
+/** The options for pruning. */
 export interface PruneOptions {
   readonly retention: Retention;
+  /** The time from which ages are counted back, in milliseconds since 1970. */
   readonly nowMs: number;
-  /** Finds out what would be removed, and removes nothing. */
+  /** True finds out what would be removed, and removes nothing. */
   readonly isDryRun: boolean;
 }
 
-/** What was removed of a shard, or would be. */
+/** The objects that pruning has removed of a shard, or would remove. */
 export interface PrunedShard {
   readonly shard: ArchivedShard;
   readonly baseCount: number;
@@ -31,25 +33,29 @@ export interface PrunedShard {
   readonly gapCount: number;
   readonly sizeBytes: number;
   /**
-   * Entries among them that no backup of the archive's log holds yet; empty where such backups are never made
+   * The removed entries that no backup of the archive's log holds yet; empty when such backups are never made
    * (FlushAndBackupBinlog).
    */
   readonly unbacked: readonly Run[];
-  /** What the archive of the shard begins with from then on; undefined: nothing is removed, or all. */
+  /**
+   * The base that stays as the oldest, with which the shard's archive then begins, and the time at which it was made,
+   * in milliseconds since 1970; undefined when nothing is removed, or everything.
+   */
   readonly oldest: { readonly revision: number; readonly timeMs: number } | undefined;
 }
 
-/** What the log says where `PrunedShard.unbacked` is not empty. */
+/** The text that is logged when `PrunedShard.unbacked` is not empty. */
 export const UNBACKED_PRUNED =
   'entries were pruned from the archive that no backup holds: make backups of it more often than its retention';
 
-/** Objects that are removed at a time. */
+/** Objects that are removed at the same time. */
 const DELETES_AT_A_TIME = 8;
 
 /**
- * Removes what is older than the retention allows, of each shard in turn. A base that stays is read to its end before
- * anything that is older goes, and everything behind it stays; where a shard was replaced so long ago that no moment
- * within the retention needs it, all of it goes. Removing breaks off anywhere without harm. Errors: the store's.
+ * Removes the objects that are older than the retention allows, shard by shard. It reads a base that stays to its end
+ * before it removes anything older, and keeps everything after that base. When a shard was replaced so long ago that no
+ * moment within the retention needs it, all of it is removed. Pruning may break off anywhere without harm. Throws the
+ * store's errors.
  */
 export async function* prune(
   store: ObjectStore,
@@ -69,7 +75,10 @@ export async function* prune(
   }
 }
 
-/** As `prune`, of one shard that nothing has replaced: what the node that archives it does. */
+/**
+ * Prunes one shard that nothing has replaced, in the same way as `prune`. The node that archives the shard calls this.
+ * Rejects with the store's errors.
+ */
 export async function pruneShard(
   store: ObjectStore,
   shard: ArchivedShard,
@@ -79,6 +88,7 @@ export async function pruneShard(
   return new ShardPruning(store, shard, options, call).run([]);
 }
 
+/** A base whose description can be read, and the time at which it was made, in milliseconds since 1970. */
 interface KnownBase {
   readonly base: StoredBase;
   readonly timeMs: number;
@@ -92,7 +102,7 @@ class ShardPruning {
   readonly #count = { base: 0, log: 0, gap: 0, manifest: 0 };
   #sizeBytes = 0;
   readonly #unbacked = new Runs();
-  /** Up to where backups of the archive's log hold the shard; undefined: there are none. */
+  /** The last entry of the shard that a backup of the archive's log holds; undefined when no such backups are made. */
   #backedUpTo: number | undefined;
 
   constructor(store: ObjectStore, shard: ArchivedShard, options: PruneOptions, call: StoreCall) {
@@ -102,7 +112,7 @@ class ShardPruning {
     this.#call = call;
   }
 
-  /** `successors`: of the same table, in the order in which they replaced each other. */
+  /** `successors` are the later shards of the same table, in the order in which they replaced each other. */
   async run(successors: readonly ArchivedShard[]): Promise<PrunedShard> {
     const { ageMs, basesMin } = this.#options.retention;
     let oldest: KnownBase | undefined;
@@ -135,13 +145,16 @@ class ShardPruning {
     };
   }
 
-  /** The base that stays as the oldest: the newest that is not after the cutoff, or an older one where too few would stay. */
+  /**
+   * Finds the base that stays as the oldest: the newest whole one that is not after the cutoff, or an older one when
+   * too few would stay. Resolves with undefined when nothing is to be removed.
+   */
   async #findOldest(cutoffMs: number, basesMin: number): Promise<KnownBase | undefined> {
     const bases = await this.#bases(this.#shard);
     const newestBefore = bases.findLastIndex(({ timeMs }) => timeMs <= cutoffMs);
     for (let at = Math.min(newestBefore, bases.length - basesMin); at >= 0; at--) {
       const known = bases[at]!;
-      // Reading it is only worth while where something goes.
+      // Reading the base is only worth while when something goes.
       if (at === 0 && !(await this.#hasLogBefore(known.base.revision))) return undefined;
       if (await this.#isWhole(known.base)) return known;
     }
@@ -156,7 +169,7 @@ class ShardPruning {
     return false;
   }
 
-  /** By revision; those that cannot be read are none. */
+  /** Returns the bases of a shard by revision, without those whose description cannot be read. */
   async #bases(shard: ArchivedShard): Promise<KnownBase[]> {
     const bases: KnownBase[] = [];
     for await (const { name, sizeBytes } of this.#store.list(`${shardPrefix(shard)}base/`, this.#call)) {
@@ -182,7 +195,10 @@ class ShardPruning {
     }
   }
 
-  /** The first moment that can be restored from a shard; undefined: none. */
+  /**
+   * Returns the first moment that can be restored from a shard, in milliseconds since 1970; undefined when there is
+   * none.
+   */
   async #beginMs(shard: ArchivedShard): Promise<number | undefined> {
     const times = (await this.#bases(shard)).map(({ timeMs }) => timeMs);
     for await (const { name } of this.#store.list(logPrefix(shard, shard.firstIndex), this.#call)) {
@@ -193,7 +209,10 @@ class ShardPruning {
     return times.length === 0 ? undefined : Math.min(...times);
   }
 
-  /** The manifest first, but for the chapter that the node goes on with which archives: what is gone is not told of. */
+  /**
+   * Removes everything that a restore from the base of this revision does not need. It shortens the manifest first, so
+   * that no chapter lists removed objects but the newest, which the archiving node continues.
+   */
   async #removeBefore(revision: number): Promise<void> {
     const chapters: number[] = [];
     for await (const { name } of this.#store.list(`${shardPrefix(this.#shard)}manifest/`, this.#call)) {
@@ -218,7 +237,7 @@ class ShardPruning {
       if (left.length === 0) await this.#store.delete(name, this.#call);
       else await this.#store.put(name, encodeChapter({ ...shard, entries: left }), this.#call);
     } catch (error) {
-      // What cannot be read tells of nothing; or somebody else prunes, too.
+      // A chapter that cannot be read lists nothing; one that is missing was removed by another pruning.
       const { code } = error as ArchiveError;
       if (code !== 'objectDamaged' && code !== 'objectMissing') throw error;
     }
@@ -230,7 +249,8 @@ class ShardPruning {
       await Promise.all(names.map((name) => this.#store.delete(name, this.#call)));
       names = [];
     };
-    // In the order of the names the bases come first, and of the log what is oldest: so what is left is without a hole.
+    // Names sort so that the bases come first, and the log's objects from the oldest on: what remains has no hole,
+    // wherever this breaks off.
     for await (const { name, sizeBytes } of this.#store.list(shardPrefix(this.#shard), this.#call)) {
       const parsed = parseName(name);
       if (!parsed || !goes(parsed)) continue;

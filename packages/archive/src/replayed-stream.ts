@@ -2,7 +2,7 @@ import { mvcc } from '@coxswain/protocol';
 import { compressToFrames } from '@coxswain/stream';
 import type { ArchivedEntry } from './log-object.js';
 
-/** What is compressed at a time. */
+/** Bytes of commands that are compressed at a time. */
 const PORTION_BYTES = 64 * 1024;
 const LENGTH_BYTES = 8;
 const END_OF_PAIRS = mvcc.Command.encode(
@@ -10,8 +10,9 @@ const END_OF_PAIRS = mvcc.Command.encode(
 ).finish() as Buffer;
 
 /**
- * What stands after the pairs of a stream that `Restorer` takes: a DUMMY, and the commands of a log that are run again, as
- * framed snappy without the header of a stream. The same entries make the same bytes, however they are grouped.
+ * Yields the second part of a stream that `Restorer` takes, after its pairs: a DUMMY, and the commands of a log that
+ * are run again, as framed snappy without the header of a stream. The same entries make the same bytes, however they
+ * are grouped.
  */
 export async function* replayedStream(
   entries: AsyncIterable<readonly ArchivedEntry[]> | Iterable<readonly ArchivedEntry[]>,

@@ -1,18 +1,21 @@
-/** Indices without a hole between them. */
+/** Indices from `first` to `last`, without a hole between them. */
 export interface Run {
   readonly first: number;
   readonly last: number;
 }
 
-/** A set of indices, held as the runs that it consists of, in order. Cheap where what is added mostly comes in order. */
+/**
+ * A set of indices, held as the runs that it consists of, in order. It is cheap when indices are mostly added in order.
+ */
 export class Runs implements Iterable<Run> {
   readonly #runs: { first: number; last: number }[] = [];
 
+  /** Adds a run, and merges it with those that it touches. */
   add({ first, last }: Run): void {
     const runs = this.#runs;
     let at = runs.length;
     while (at > 0 && runs[at - 1]!.first > first) at--;
-    // What touches the run before it, or those behind it, becomes one with them.
+    // A run that touches the one before it, or those after it, is merged with them.
     if (at > 0 && runs[at - 1]!.last >= first - 1) at--;
     else runs.splice(at, 0, { first, last });
     const run = runs[at]!;
@@ -25,12 +28,12 @@ export class Runs implements Iterable<Run> {
     runs.splice(at + 1, end - at - 1);
   }
 
-  /** The run that an index is in. */
+  /** Returns the run that contains an index; undefined when there is none. */
   find(index: number): Run | undefined {
     return this.#runs.find(({ first, last }) => first <= index && index <= last);
   }
 
-  /** What is not in the set from `first` to `last`. */
+  /** Returns the runs from `first` to `last` that are not in the set. */
   missing({ first, last }: Run): Run[] {
     const holes: Run[] = [];
     let next = first;
@@ -48,7 +51,7 @@ export class Runs implements Iterable<Run> {
     return this.#runs.length === 0;
   }
 
-  /** 0: the set is empty. */
+  /** The last index of the set; 0 when the set is empty. */
   get last(): number {
     return this.#runs.at(-1)?.last ?? 0;
   }
@@ -58,7 +61,7 @@ export class Runs implements Iterable<Run> {
   }
 }
 
-/** As messages tell of it. */
+/** Formats a run for messages. */
 export function showRun({ first, last }: Run): string {
   return first === last ? `entry ${first}` : `entries ${first} to ${last}`;
 }

@@ -16,41 +16,42 @@ import {
 import { type PrunedShard, pruneShard, type Retention } from './prune.js';
 import type { ObjectStore, StoreCall } from './store.js';
 
-/** What a shard's archive needs of the world. */
+/** The parts of the node that a shard's archive uses. */
 export interface ShardArchiveEnvironment {
   readonly clock: Clock;
   readonly random: Random;
   readonly store: ObjectStore;
-  /** Of bases, compressed. */
+  /** The rate limit for bases, in compressed bytes. */
   readonly baseRate: RateLimit;
 }
 
-/** What the node knows of the shard's log. */
+/** The node's knowledge of a shard's log. */
 export interface KnownLog {
-  /** The cluster knows that the archive has the log up to here; 0: nothing. */
+  /** The index up to which the cluster knows that the log is archived; 0 for nothing. */
   readonly archivedIndex: number;
-  /** The first entry that can still be stored. */
+  /** The index of the first entry that can still be stored. */
   readonly firstIndex: number;
 }
 
-/** A base, as later ones are scheduled by it. */
+/** The newest base of a shard, by which the next one is scheduled. */
 export interface LastBase {
   readonly revision: number;
+  /** When the base was made, in milliseconds since 1970. */
   readonly timeMs: number;
 }
 
 /**
- * The end of what is archived of a shard, to which the node that leads the table adds. One call of `putLog` and `putGap`
- * at a time, and one of `putBase`.
+ * The end of a shard's archive, to which the node that leads the table adds. Callers make one call of `putLog` or
+ * `putGap` at a time, and one of `putBase`.
  */
 export class ShardArchive {
   readonly #environment: ShardArchiveEnvironment;
   readonly #shard: ArchivedShard;
   readonly #manifest: ShardManifest;
-  /** Of the manifest: one addition at a time. */
+  /** The last addition to the manifest: each one waits for the one before it. */
   #adding: Promise<unknown> = Promise.resolve();
   #endIndex: number;
-  /** From here to the end nothing is missing. */
+  /** The index from which on nothing is missing, up to the end. */
   #runFirst: number;
   #lastBase: LastBase | undefined;
   #archivedTimeMs = 0;
@@ -74,7 +75,7 @@ export class ShardArchive {
     this.#beganMs = found.beganMs || environment.clock.nowMs();
   }
 
-  /** Finds out where to go on. Errors: the store's. */
+  /** Opens a shard's archive and finds its end. Rejects with the store's errors. */
   static async open(
     environment: ShardArchiveEnvironment,
     shard: ArchivedShard,
@@ -86,47 +87,61 @@ export class ShardArchive {
     return new ShardArchive(environment, shard, manifest, found);
   }
 
-  /** The last entry that is stored, or is told to be missing; 0: there is nothing yet. */
+  /** The index of the last entry that is stored, or is marked as missing; 0 when there is nothing yet. */
   get endIndex(): number {
     return this.#endIndex;
   }
 
-  /** Of that entry, or of one before it; 0: not known here. */
+  /** The time of the last stored entry, in milliseconds since 1970; 0 when it is not known here. */
   get archivedTimeMs(): number {
     return this.#archivedTimeMs;
   }
 
+  /** The number of marked gaps: runs of entries that were gone before they could be stored. */
   get gapCount(): number {
     return this.#gapCount;
   }
 
+  /** The newest base; undefined when there is none that can be read. */
   get lastBase(): LastBase | undefined {
     return this.#lastBase;
   }
 
-  /** When the shard's first entry was stamped, where there is no base yet, or was found to have none. */
+  /**
+   * The time from which on the first base becomes due, in milliseconds since 1970: that of the shard's first entry, or,
+   * when that is not known, the time at which this archive was opened.
+   */
   get beganMs(): number {
     return this.#beganMs;
   }
 
-  /** What was stored last can be restored: from it back to the shard's first entry, or to a base, nothing is missing. */
+  /**
+   * True when the last stored entry can be restored: nothing is missing from there back to the shard's first entry, or
+   * to a base.
+   */
   get isRestorable(): boolean {
     if (this.#runFirst === this.#shard.firstIndex) return true;
     return this.#lastBase !== undefined && this.#lastBase.revision >= this.#runFirst - 1;
   }
 
-  /** What comes behind the last entry begins at `first`: nobody misses what is between, or it is told to be a gap. */
+  /**
+   * Makes the next run begin at `first`. The entries between the end and `first` are not needed, or are marked as a
+   * gap.
+   */
   beginRunAt(first: number): void {
     this.#runFirst = first;
     this.#endIndex = first - 1;
   }
 
-  /** Holds the entries from the one behind the end on. */
+  /** Begins a log object, which holds the entries from the first one after the end on. */
   beginLog(): LogObjectWriter {
     return new LogObjectWriter(this.#shard);
   }
 
-  /** Stores entries behind the end. They are stored, and the end is behind them, also where only the manifest failed. */
+  /**
+   * Stores the entries of an object, which follow the end, and moves the end past them. When only the manifest could
+   * not be written this rejects, too, but the entries are stored and the end has moved.
+   */
   async putLog(writer: LogObjectWriter, call: StoreCall): Promise<void> {
     const object = await writer.finish();
     await this.#environment.store.put(object.name, object.content, call);
@@ -135,7 +150,7 @@ export class ShardArchive {
     await this.#add(logEntry(object), call);
   }
 
-  /** Marks entries behind the end that are gone and were never stored. The end is behind them then. */
+  /** Marks entries that follow the end as a gap: they are gone, and were never stored. Moves the end past them. */
   async putGap(first: number, last: number, call: StoreCall): Promise<void> {
     const { clock, store } = this.#environment;
     const name = gapName(this.#shard, first, last);
@@ -147,7 +162,7 @@ export class ShardArchive {
     await this.#add({ kind: 'gap', name, first, last, ...stored }, call);
   }
 
-  /** Stores the whole table as it is in the view. */
+  /** Stores the whole table, as it is in the view, as a base. */
   async putBase(view: TableView, call: StoreCall): Promise<void> {
     const { clock, random, store } = this.#environment;
     const { revision, state } = view;
@@ -160,7 +175,7 @@ export class ShardArchive {
     await this.#add(baseEntry(base, { name, ...stored }), call);
   }
 
-  /** Removes what is too old. The gaps that went are not counted any more. */
+  /** Removes what the retention does not keep. The gaps that were removed are not counted any more. */
   async prune(retention: Retention, call: StoreCall): Promise<PrunedShard> {
     const { clock, store } = this.#environment;
     const options = { retention, nowMs: clock.nowMs(), isDryRun: false };
@@ -186,21 +201,22 @@ export class ShardArchive {
   }
 }
 
-/** Where an archive ends. */
+/** The end of a shard's archive, as `find` found it. */
 interface Found {
   readonly endIndex: number;
   readonly runFirst: number;
   readonly lastBase: LastBase | undefined;
   readonly archivedTimeMs: number;
   readonly gapCount: number;
-  /** Of the shard's first entry, where that is what all begins with; 0: not known. */
+  /** The time of the shard's first entry, in milliseconds since 1970; 0 when it is not needed, or not known. */
   readonly beganMs: number;
 }
 
 /**
- * The end is what the newest chapter of the manifest says. The cluster may know of more, where a deposed leader put an
- * older chapter in place of the newest, or the store was put back to what it was: then what the log still has is stored
- * once more. Where the log has not enough of it, what is stored may lack something.
+ * Finds the end of an archive, as the newest chapter of the manifest records it. The cluster may know of more: when a
+ * deposed leader put an older chapter in place of the newest, or when the store was put back to an earlier state. Then
+ * the entries that the log still has are stored once more. When the log lacks some of them the archive may lack them,
+ * too, and a run begins after all that the cluster knows of.
  */
 async function find(
   store: ObjectStore,
@@ -219,21 +235,24 @@ async function find(
   }
   const facts = { lastBase, archivedTimeMs, gapCount: gaps.length, beganMs: 0 };
   const beginAt = (first: number): Found => ({ ...facts, endIndex: first - 1, runFirst: first });
-  // A chapter that a base begins tells nothing of the log before it, and of that the cluster knows.
+  // A chapter that a base begins does not list the log before it, which the cluster knows of.
   if (endIndex === 0 && newest.length > 0) endIndex = archivedIndex;
   // Nothing is stored, or nobody knows what: all that the log has is stored, maybe once more.
   if (endIndex === 0) return beginAt(Math.max(shard.firstIndex, firstIndex));
   if (endIndex < archivedIndex && firstIndex > endIndex + 1) return beginAt(archivedIndex + 1);
   const gapEnd = gaps.reduce((end, { last }) => Math.max(end, last), 0);
   if (gapEnd > 0) return { ...facts, endIndex, runFirst: gapEnd + 1 };
-  // Retention takes what is oldest, so what is stored begins with a base, or with the shard's first entry.
+  // Retention removes the oldest objects, so the stored ones begin with a base, or with the shard's first entry.
   if (lastBase !== undefined) return { ...facts, endIndex, runFirst: lastBase.revision + 1 };
   const beganMs = await findBegin(store, shard, call);
   if (beganMs === undefined) return beginAt(endIndex + 1);
   return { ...facts, endIndex, runFirst: shard.firstIndex, beganMs };
 }
 
-/** When the shard's first entry was stamped; undefined: it is not stored. */
+/**
+ * Returns when the shard's first entry was stamped, in milliseconds since 1970; undefined when that entry is not
+ * stored.
+ */
 async function findBegin(
   store: ObjectStore,
   shard: ArchivedShard,
@@ -249,6 +268,7 @@ async function findBegin(
   });
 }
 
+/** Returns the newest base that can be read; undefined when there is none. */
 async function findLastBase(
   store: ObjectStore,
   shard: ArchivedShard,
@@ -268,7 +288,7 @@ async function findLastBase(
   return undefined;
 }
 
-/** What is damaged is as good as not there. */
+/** Runs a read, and resolves with undefined when the object is damaged or was removed. */
 async function unlessDamaged<T>(read: () => Promise<T>): Promise<T | undefined> {
   try {
     return await read();
@@ -279,7 +299,10 @@ async function unlessDamaged<T>(read: () => Promise<T>): Promise<T | undefined> 
   }
 }
 
-/** In the order of their names, whatever the store's is. */
+/**
+ * Returns the objects of a kind whose names begin with `prefix`, in the order of their names, whatever the store's
+ * order is.
+ */
 async function named<Kind extends ArchiveName['kind']>(
   store: ObjectStore,
   prefix: string,

@@ -1,4 +1,6 @@
-/** Things of a kind that may be under way at a time; those above wait for their turn, in order. */
+/**
+ * Limits how many things of a kind are under way at the same time. Those above the limit wait for their turn, in order.
+ */
 export class Slots {
   #free: number;
   readonly #waiting: (() => void)[] = [];
@@ -7,7 +9,10 @@ export class Slots {
     this.#free = count;
   }
 
-  /** Resolves to what gives the slot back; undefined when aborted before there was one. */
+  /**
+   * Waits for a slot, and resolves with a function that gives it back; calling that function twice is harmless.
+   * Resolves with undefined when aborted before there was a slot.
+   */
   async take(signal: AbortSignal): Promise<(() => void) | undefined> {
     if (signal.aborted) return undefined;
     if (this.#free > 0) this.#free--;

@@ -8,23 +8,28 @@ import { Flushes } from './flushes.js';
 import { ShardArchive } from './shard-archive.js';
 import type { Slots } from './slots.js';
 
+/** Milliseconds within which the table's log must open. */
 const OPEN_MS = 5_000;
-/** How often in its life an open object is looked at for its size. */
+/** The number of looks at the size of an open object during its life. */
 const LOOKS_PER_OBJECT = 20;
 const LOOK_LEAST_MS = 20;
 const LOOK_GREATEST_MS = 500;
-/** An idle table is told when there is something new; this is for what nobody tells. */
+/**
+ * The most milliseconds that an idle table waits: it is woken when there is something new, and this is for changes that
+ * wake nobody.
+ */
 const IDLE_MS = 600_000;
 const RETRY_LEAST_MS = 250;
 const RETRY_GREATEST_MS = 30_000;
 
 /**
- * Archives one table while this node leads its group: what is applied (R6) goes into objects of a limited size and age,
- * one after the other, and now and then a base. What is stored is read at the beginning, so nothing is remembered that
- * matters: whoever leads next goes on from there, and where two leaders store the same entries they are equal.
+ * Archives one table while this node leads its group: applied entries (R6) go into objects of a limited size and age,
+ * one after the other, and now and then a base is stored. The end of the archive is read at the beginning, so an
+ * archiver remembers nothing that matters: the next leader goes on from there, and where two leaders store the same
+ * entries they are equal.
  *
- * A log of which entries are gone that were never stored is archived from where it goes on, the gap is marked, and a base
- * is taken at once: behind it everything can be restored again.
+ * A log that has lost entries that were never stored is archived from where it continues; the gap is marked, and a base
+ * is taken at once, after which everything can be restored again.
  */
 export class TableArchiver {
   readonly table: LedTable;
@@ -35,9 +40,12 @@ export class TableArchiver {
   #log: TableLog | undefined;
   #release: (() => void) | undefined;
   #archive: ShardArchive | undefined;
-  /** Up to here the log has nothing but internal entries that are not stored: they wait for a command to go with. */
+  /**
+   * The index up to which the log, after the stored entries, has only internal ones: they wait for a command to go
+   * with.
+   */
   #seen = 0;
-  /** When the first command that is not stored was seen; undefined: there is none. */
+  /** The monotonic time at which the first command that is not stored was seen; undefined when there is none. */
   #openSinceMs: number | undefined;
   #waiting: AbortController | undefined;
   readonly #flushes = new Flushes();
@@ -54,7 +62,10 @@ export class TableArchiver {
     this.#bases = new BaseArchiver(context, this.#tell, this.#aborter.signal);
   }
 
-  /** Resolves when it was stopped, or has left, and nothing of it is under way. What fails is tried again. */
+  /**
+   * Archives the table until it is stopped, or has left. Resolves when nothing of it is under way any more. It tries
+   * again what fails, after pauses of up to 30 s.
+   */
   async run(): Promise<void> {
     const { signal } = this.#aborter;
     while (!signal.aborted) {
@@ -75,12 +86,16 @@ export class TableArchiver {
     this.#flushes.answerAll();
   }
 
+  /** Stops archiving at once. Objects that are being stored are given up. */
   stop(): void {
     this.#aborter.abort();
     this.#waiting?.abort();
   }
 
-  /** The node does not lead the table any more. Where the table was sealed (T2) nobody else will store the end of its log. */
+  /**
+   * Stops archiving a table that this node no longer leads. Of a sealed shard (T2) it still stores the end of the log,
+   * since no other node will.
+   */
   leave(): void {
     if (!this.#isSealed()) {
       this.stop();
@@ -90,12 +105,18 @@ export class TableArchiver {
     this.#waiting?.abort();
   }
 
-  /** It stores the end of a shard that has no table any more. */
+  /**
+   * True after this node has stopped leading a sealed shard (T2), whose table was deleted or moved to another shard: it
+   * then stores the end of the shard's log.
+   */
   get isLeaving(): boolean {
     return this.#isLeaving;
   }
 
-  /** Cuts the open object. Resolves when what was applied by now is stored, when this ends, or when aborted. */
+  /**
+   * Ends the open object and stores it. Resolves when everything applied by now is stored, when this archiver ends, or
+   * when aborted.
+   */
   flush(signal: AbortSignal): Promise<void> {
     if (this.#aborter.signal.aborted || signal.aborted) return Promise.resolve();
     const stored = this.#flushes.add(this.#log?.appliedIndex, signal);
@@ -121,7 +142,7 @@ export class TableArchiver {
     return this.#context.environment.clock.monotonicMs();
   }
 
-  /** The last entry that is stored; 0: none. */
+  /** The index of the last entry that is stored; 0 when none is. */
   get archivedIndex(): number {
     if (this.#archive !== undefined) return this.#archive.endIndex;
     return this.#context.node.maintenance.archivedIndex(this.table.shardId);
@@ -133,7 +154,10 @@ export class TableArchiver {
     return this.#log.sizeBytesAbove(this.archivedIndex);
   }
 
-  /** A log that was taken away has nothing applied. */
+  /**
+   * Whether an archiver that leaves can store nothing more: its log was not open, or was taken away, and then has
+   * nothing applied.
+   */
   #hasNothingLeft(): boolean {
     return this.#isLeaving && (this.#log === undefined || this.#log.appliedIndex === 0);
   }
@@ -147,15 +171,15 @@ export class TableArchiver {
     const { node } = this.#context;
     const log = await node.logs.open(this.table.name, { deadlineMs: this.#nowMs + OPEN_MS });
     if (log.shardId !== this.table.shardId) throw new Error('another shard has the name by now');
-    // The end of the log of a deleted table is what brings the table back: it goes when it is stored.
+    // A restore of a deleted table needs the end of its log, which is held until that end is stored.
     this.#release = log.hold();
     this.#seen = log.baseIndex;
     return log;
   }
 
-  // ---- what is to be done, and when
+  // ---- the next step, and its time
 
-  /** False: there is nothing left to do, ever. */
+  /** Waits until something is due. Returns false when there will never be anything left to do. */
   async #untilDue(log: TableLog): Promise<boolean> {
     for (;;) {
       if (this.#aborter.signal.aborted) return false;
@@ -166,7 +190,7 @@ export class TableArchiver {
     }
   }
 
-  /** Looks for the first command behind what is stored. */
+  /** Looks for the first command after the stored entries, and answers the flushes that need nothing more. */
   #look(log: TableLog): void {
     if (log.appliedIndex === 0) return;
     this.#flushes.setMissing(log.appliedIndex);
@@ -188,7 +212,10 @@ export class TableArchiver {
     return this.archivedIndex + 1 < log.firstIndex || this.#isObjectDue(log) || this.#isBaseDue();
   }
 
-  /** What was never written to costs the store nothing. */
+  /**
+   * Whether the table's archive must be opened. A table that was never written to has nothing to archive, and costs the
+   * store nothing.
+   */
   #hasSomethingToArchive(log: TableLog): boolean {
     const isKnown = this.#context.node.maintenance.archivedIndex(this.table.shardId) > 0;
     return isKnown || this.#openSinceMs !== undefined || log.firstIndex > log.baseIndex + 1;
@@ -260,9 +287,9 @@ export class TableArchiver {
     });
   }
 
-  /** Entries up to `last` can never be stored. */
+  /** Moves past entries up to `last`, which can never be stored: marks those that are missing as a gap. */
   async #skip(log: TableLog, archive: ShardArchive, last: number): Promise<void> {
-    // What a load brought into the shard was no part of the table's story, and is in the base that is taken now (T2).
+    // What a load brought into the shard never was in its log, and is in the base that is taken now (T2).
     const first = Math.max(archive.endIndex, log.loadedIndex) + 1;
     if (first <= last) {
       await archive.putGap(first, last, { signal: this.#aborter.signal });
@@ -286,7 +313,7 @@ export class TableArchiver {
       const unfit = await addEntries(log, endIndex + 1, object, {
         objectSizeBytes: this.#context.options.objectSizeBytes,
         signal,
-        // Whoever else waits for the event loop comes first.
+        // Lets other work on the event loop run first.
         giveWay: () => new Promise<void>((resolve) => clock.defer(resolve)),
       });
       if (object.isEmpty) {
@@ -325,7 +352,7 @@ export class TableArchiver {
   async #failed(error: unknown): Promise<void> {
     const { clock } = this.#context.environment;
     const aborter = new AbortController();
-    // The node itself is not ready for a moment now and then; that is no failure of the archive.
+    // The node itself is not ready for a moment now and then. That is no failure of the archive.
     if (!(error instanceof ApiError)) {
       this.#context.counters.errors++;
       const reason = textOf(error);

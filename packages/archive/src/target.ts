@@ -5,7 +5,7 @@ import { S3Store } from './adapters/s3-store.js';
 import { archiveErrors } from './errors.js';
 import { isName, type ObjectStore } from './store.js';
 
-/** The options of an archive that tell where it is, as in the configuration. */
+/** The place of an archive, as the configuration names it. */
 export interface ArchiveTarget
   extends Pick<S3Options, 'accessKeyId' | 'secretAccessKey' | 'endpoint' | 'region'> {
   /** `file:///directory`, `s3://bucket` or `s3://bucket/prefix`. */
@@ -14,7 +14,9 @@ export interface ArchiveTarget
 
 const BUCKET = /^[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]$/;
 
-/** The store that the target names; nothing is asked of it yet. Errors: targetInvalid, credentialsMissing. */
+/**
+ * Opens the store that the target names, without asking it for anything. Throws targetInvalid and credentialsMissing.
+ */
 export function openArchiveStore({ target, ...s3 }: ArchiveTarget): ObjectStore {
   if (target.startsWith('file:')) return new DirectoryStore(directoryOf(target));
   const [, bucket = '', prefix = ''] = /^s3:\/\/([^/]*)(?:\/(.*?)\/?)?$/.exec(target) ?? [];
@@ -29,7 +31,7 @@ function directoryOf(target: string): string {
     const directory = fileURLToPath(target);
     if (target.startsWith('file:///') && directory !== '/' && !/[?#]/.test(target)) return directory;
   } catch {
-    // No URL, or one of another machine.
+    // It is no URL, or one of another machine.
   }
   throw archiveErrors.targetInvalid(target);
 }
@@ -40,7 +42,10 @@ function checkedEndpoint(endpoint: string): string {
   return origin;
 }
 
-/** An endpoint as `S3Store` takes it, where empty is Amazon's. Undefined: it is not http://host:port or https://host:port. */
+/**
+ * Returns an endpoint in the form that `S3Store` takes, where empty is Amazon's; undefined when it is not
+ * http://host:port or https://host:port.
+ */
 export function originOf(endpoint: string): string | undefined {
   if (endpoint === '') return '';
   const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
@@ -49,7 +54,7 @@ export function originOf(endpoint: string): string | undefined {
   return isMore ? undefined : url.origin;
 }
 
-/** A URL may hold a password where none belongs. */
+/** Removes user and password from a URL, which may have them where none belong. */
 function withoutUser(url: string): string {
   return url.replace(/\/\/.*@/, '//…@');
 }

@@ -8,43 +8,47 @@ import { readLog } from './plan.js';
 import { type Run, Runs, showRun } from './runs.js';
 import type { ObjectStore, StoreCall } from './store.js';
 
-/** Something that is wrong with an archive, and that a restore may need. */
+/** Something that is wrong with an archive, and that may matter to a restore. */
 export interface ArchiveProblem {
   /**
-   * `damaged`: an object is not what was stored; `missing`: entries are in no object, and no gap tells of them; `lost`: an
-   * object that the manifest tells of is gone; `conflict`: two objects disagree about an entry; `unreachable`: nothing
-   * makes entries restorable.
+   * `damaged`: an object differs from the one that was stored; `missing`: entries are in no object, and no gap lists
+   * them; `lost`: an object that the manifest lists is gone; `conflict`: two objects disagree about an entry;
+   * `unreachable`: neither a base nor the beginning of the log leads to entries.
    */
   readonly kind: 'damaged' | 'missing' | 'lost' | 'conflict' | 'unreachable';
   readonly detail: string;
 }
 
-/** Entries that were gone before they could be archived. */
+/** Entries that were gone before they could be archived, and when that was found, in milliseconds since 1970. */
 export type MarkedGap = Run & Pick<GapInfo, 'timeMs'>;
 
-/** What was found out about a shard. */
+/** The findings about one shard. */
 export interface VerifiedShard {
   readonly shard: ArchivedShard;
   readonly baseCount: number;
   readonly logCount: number;
   readonly sizeBytes: number;
-  /** Revisions that a restore can reach exactly. */
+  /** The revisions that a restore can reach exactly. */
   readonly restorable: readonly Run[];
   readonly gaps: readonly MarkedGap[];
-  /** None: whatever is `restorable` is whole. */
+  /** The problems that were found, at most 1000; when there is none, everything in `restorable` is whole. */
   readonly problems: readonly ArchiveProblem[];
-  /** Of which `problems` has no more. */
+  /** The number of problems that `problems` leaves out. */
   readonly problemsOmitted: number;
 }
 
+/** The options for verifying a shard. */
 export interface VerifyOptions {
-  /** After each object that was read. */
+  /** Is called after each object that was read, with the number of objects read and the number of all. */
   readonly onProgress?: (objectsRead: number, objectsInAll: number) => void;
 }
 
 const PROBLEMS_MAX = 1000;
 
-/** Reads everything that is archived of a shard, and compares all that tells of it. Errors: the store's. */
+/**
+ * Reads everything that is archived of a shard, and compares all records of it. Rejects with tooManyObjects, and with
+ * the store's errors.
+ */
 export async function verifyShard(
   store: ObjectStore,
   shard: ArchivedShard,
@@ -63,7 +67,7 @@ class Verification {
   readonly #problems: ArchiveProblem[] = [];
   #problemsOmitted = 0;
   #objectsRead = 0;
-  /** What was read without an error. */
+  /** The entries that could be read without an error. */
   readonly #whole = new Runs();
   readonly #wholeBases: StoredBase[] = [];
   readonly #gaps: MarkedGap[] = [];
@@ -112,18 +116,21 @@ class Verification {
     for await (const _chunks of reader.backup());
   }
 
-  /** Each object, and beside those that overlap the ones before once more what they have in common. */
+  /**
+   * Reads each log object. Beside one that overlaps objects before it, it reads those once more, and compares the
+   * entries that both hold.
+   */
   async #readLogs(logs: readonly StoredLog[]): Promise<void> {
     let longest: StoredLog | undefined;
     let covered: StoredLog[] = [];
     for (const log of logs) {
-      // Only these can have an entry of this one: whatever begins later begins behind it.
+      // Later objects begin no earlier, so an object that ends before this one cannot share an entry with any of them.
       covered = covered.filter(({ last }) => last >= log.first);
       const others = covered.filter(({ first }) => first <= log.last);
       const isWhole = await this.#checked(() => this.#readLog(log, others));
       if (isWhole) {
         this.#whole.add(log);
-        // One within another need not be compared with again.
+        // An object within another one need not be compared with later ones.
         if (!longest || log.last > longest.last) {
           longest = log;
           covered.push(log);
@@ -158,7 +165,10 @@ class Verification {
     for await (const entries of readLog(this.#store, log, told, this.#call)) yield* entries;
   }
 
-  /** Whether it was without an error; one of the archive itself is a problem, one of the store is thrown. */
+  /**
+   * Resolves with whether the work succeeded. An error of the archive itself becomes a problem; one of the store is
+   * thrown.
+   */
   async #checked(work: () => Promise<void>): Promise<boolean> {
     try {
       await work();
@@ -166,7 +176,7 @@ class Verification {
     } catch (error) {
       if (!(error instanceof ArchiveError)) throw error;
       if (error.code === 'objectDamaged') this.#problem('damaged', error.message);
-      // Between the listing and now.
+      // The object went after it was listed.
       else if (error.code === 'objectMissing') this.#problem('lost', error.message);
       else throw error;
       return false;
@@ -177,7 +187,10 @@ class Verification {
     }
   }
 
-  /** From the beginning of what can be restored to the end there must be no hole but marked ones. */
+  /**
+   * Checks that the log has no hole but marked ones, from the beginning of the restorable entries to the end. Returns
+   * the revisions that a restore can reach.
+   */
   #checkContiguity(): Run[] {
     const begin = this.#begin();
     const end = this.#end();
@@ -195,7 +208,10 @@ class Verification {
     return restorableRuns(this.#contents.shard, this.#wholeBases, this.#whole);
   }
 
-  /** The first entry that is needed: what is before the first base is nobody's need, but for a log that is there from its beginning. */
+  /**
+   * Returns the first entry that a restore needs: the shard's first one when it is there, and otherwise the one after
+   * the first whole base; undefined when there is neither. Nobody needs the entries before a base.
+   */
   #begin(): number | undefined {
     const { firstIndex } = this.#contents.shard;
     if (firstIndex > 0 && this.#contents.runs.find(firstIndex)) return firstIndex;
@@ -203,7 +219,7 @@ class Verification {
     return base && base.revision + 1;
   }
 
-  /** What is known to have been there. */
+  /** Returns the last entry that is known to have been archived. */
   #end(): number {
     const told = [...this.#contents.told.values()].map((entry) => (entry.kind === 'base' ? 0 : entry.last));
     return told.reduce((end, last) => Math.max(end, last), this.#contents.runs.last);
@@ -236,7 +252,7 @@ class Verification {
   }
 }
 
-/** Undefined: there is none. What is before it is left behind. */
+/** Reads on to the entry at an index, past those before it. Resolves with undefined when the object ends before it. */
 async function entryAt(
   entries: AsyncGenerator<ArchivedEntry, void, undefined>,
   index: number,

@@ -27,7 +27,7 @@ describe('the archive of a table (R6)', () => {
   let store: MemoryObjectStore;
   let archivers: Archiver[];
   let logged: string[];
-  /** How far the wall clock of the archivers is ahead of the machine's. */
+  /** Milliseconds by which the wall clock of the archivers is ahead of the machine's. */
   let aheadMs: number;
 
   beforeEach(() => {
@@ -71,7 +71,7 @@ describe('the archive of a table (R6)', () => {
     [...store.objects.keys()].filter((name) => parseName(name)?.kind === kind).sort();
   const status = (archiver: Archiver) => archiver.status().tables[0]!;
 
-  /** What each log object holds, by name. */
+  /** Returns the entries of each log object, in the order of the objects' names. */
   async function logObjects(): Promise<ArchivedEntry[][]> {
     const objects: ArchivedEntry[][] = [];
     for (const name of names('log')) {
@@ -316,7 +316,7 @@ describe('the archive of a table (R6)', () => {
     aheadMs += intervalMs;
     await put(table, 1);
     await until('a base and entry 4 are stored', () => names('base').length === 1 && archived() === 4);
-    // The interval is over again, and nothing was written since: each time it looks, and takes no base.
+    // The interval is over again, but nothing was written since: at each look the archiver takes no base.
     aheadMs += intervalMs;
     for (let look = 0; look < 3; look++) await until('it looks', () => table.endWaits() > 0);
     await put(table, 1);

@@ -20,7 +20,7 @@ describe('the plan of a restore', () => {
   const plan = (limit: RestoreLimit, more: object = {}) =>
     planRestore(store, { table: 'orders', limit, ...more }, {});
 
-  /** What a restore begins with, which entries it runs again, and what it reached. */
+  /** Returns the base that a restore begins with, the entries that it runs again, and the moment that it reached. */
   async function restored(limit: RestoreLimit, more: object = {}) {
     const planned = await plan(limit, more);
     const reader = new PlanReader(store, planned);
@@ -139,7 +139,7 @@ describe('the plan of a restore', () => {
       refusal('entries 31 to 40 are missing'),
     );
     expect(await restored({ toRevision: 30 })).toMatchObject({ revision: 30 });
-    // Whether entry 31 was later nobody knows.
+    // Nobody knows whether entry 31 was later.
     await expect(plan({ toTimeMs: timeOf(30) })).rejects.toMatchObject(refusal('entries 31 to 40'));
     expect(await restored({ toTimeMs: timeOf(30) - 1 })).toMatchObject({ revision: 29 });
     expect(await restored({ toRevision: 60 })).toMatchObject({ base: 60 });
@@ -202,7 +202,7 @@ describe('the plan of a restore', () => {
     const between = { toTimeMs: timeOf(999) };
     await expect(plan(between)).rejects.toMatchObject(refusal('shard 17 ended before that'));
     expect(await restored(between, { shardId: 17 })).toMatchObject({ shardId: 17, revision: 30 });
-    // One that was made anew, empty, has all that it ever held in its log.
+    // A shard that was made anew, empty, has everything that it ever held in its log.
     await new ArchiveBuilder(store, { shardId: 19, firstIndex: 2001 }).log(2001, 2010);
     expect(await restored({ toTimeMs: timeOf(2000) })).toMatchObject({ shardId: 18, revision: 1000 });
   });

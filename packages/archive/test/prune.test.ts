@@ -90,7 +90,7 @@ describe('pruning an archive', () => {
     const [name] = await namesOf(store, 'c0ffee/17/base/0000000000000220');
     const content = store.objects.get(name!)!;
     content[content.length - 3]! ^= 1;
-    // What it is a backup of can be read all the same.
+    // The description at its beginning can still be read.
     store.pieceBytes = 16;
     expect(await pruned()).toMatchObject([{ baseCount: 0, oldest: { revision: 120 } }]);
   });
@@ -102,7 +102,7 @@ describe('pruning an archive', () => {
     store.get = async function* (name, call) {
       for await (const piece of get(name, call)) {
         yield piece;
-        // Who wants to know what it is a backup of is content with its beginning.
+        // A reader that wants only the description stops after the first piece.
         read.push(name);
       }
     };

@@ -24,7 +24,7 @@ describe('with s3rver', () => {
   });
 
   afterAll(async () => {
-    // It logs the end of an answer that nobody took, which must not be after its own end.
+    // The server logs the end of an answer that nobody read, which must not come after its own end.
     await fetch(endpoint);
     await server.close();
     temporary.remove();
@@ -38,7 +38,10 @@ describe('with s3rver', () => {
   });
 });
 
-/** Quick, so that what fails for good does so at once; but a busy machine must not be taken for silence. */
+/**
+ * Limits that are quick, so that what fails for good does so at once; but a busy machine must not be taken for a silent
+ * one.
+ */
 const PART = 1024 * 1024;
 const LIMITS = { silenceMs: 600_000, attemptsMax: 3, pauseLeastMs: 1, partSizeBytes: PART };
 
@@ -124,7 +127,7 @@ describe('a bucket', () => {
     const parts = s3.requests.filter(({ query }) => query.has('partNumber'));
     expect(parts.map(({ body }) => body.length)).toEqual([PART, PART, 5]);
     expect(parts.every(({ headers }) => headers['content-md5'] !== undefined)).toBe(true);
-    // Amazon's takes nothing whose length is not known before.
+    // Amazon's server accepts nothing whose length was not announced.
     expect(parts.map(({ headers }) => Number(headers['content-length']))).toEqual([PART, PART, 5]);
     expect((await contentOf(store, 'a')).equals(content)).toBe(true);
     expect(s3.uploads.size).toBe(0);
@@ -343,7 +346,7 @@ describe('a bucket', () => {
   });
 
   describe('whose server answers 404', () => {
-    /** Everything that a store asks for, and an upload in parts from its beginning to its end. */
+    /** Makes every request of a store, and an upload in parts from its beginning to its end. */
     const operations = (): Promise<unknown>[] => [
       store.put('a', Buffer.from('x'), {}),
       store.put('a', inPieces(random(PART + 1), []), {}),

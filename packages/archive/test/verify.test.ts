@@ -16,7 +16,7 @@ describe('verifying an archive', () => {
 
   const verify = (): Promise<VerifiedShard> => verifyShard(store, archive.shard, {}, {});
 
-  /** The kinds of what is wrong, and all of what is said about it. */
+  /** Returns the kinds of the problems that are found, and their texts in one. */
   async function problems(): Promise<{ kinds: string[]; text: string }> {
     const { problems: all } = await verify();
     return { kinds: all.map(({ kind }) => kind), text: all.map(({ detail }) => detail).join('; ') };

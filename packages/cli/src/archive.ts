@@ -19,11 +19,11 @@ import { failure, usageError } from './exit.js';
 import { loadNodeConfig } from './node-config.js';
 import { formatSize, type OutputFormat, printRows } from './output.js';
 
-/** What the commands of `archive` have in common. */
+/** The flags that the commands of `archive` have in common. */
 export interface ArchiveFlags {
   /** Options of the nodes, by name. */
   readonly nodeFlags: Readonly<Record<string, string>>;
-  /** Undefined: where a node looks for it. */
+  /** The configuration file of a node; undefined for the one that a node reads by default. */
   readonly configFile: string | undefined;
   readonly filter: ShardFilter;
   readonly output: OutputFormat;
@@ -32,7 +32,7 @@ export interface ArchiveFlags {
 
 type Config = ReturnType<typeof loadNodeConfig>['config'];
 
-/** `coxswain archive list`. */
+/** Runs `coxswain archive list`: prints the archived parts of each shard. */
 export async function listArchive(flags: ArchiveFlags): Promise<void> {
   await withStore(flags, async (store) => {
     const overviews: ShardOverview[] = [];
@@ -66,7 +66,7 @@ export async function listArchive(flags: ArchiveFlags): Promise<void> {
   });
 }
 
-/** `coxswain archive verify`. */
+/** Runs `coxswain archive verify`: reads all objects, and fails when something is wrong with them. */
 export async function verifyArchive(flags: ArchiveFlags): Promise<void> {
   await withStore(flags, async (store) => {
     const shards = await findShards(store, flags.filter, {});
@@ -116,7 +116,7 @@ function showProblem({ kind, detail }: ArchiveProblem): string {
   return `${kind}: ${detail}`;
 }
 
-/** `coxswain archive prune`. */
+/** Runs `coxswain archive prune`: removes what the configured retention does not keep. */
 export async function pruneArchive(flags: ArchiveFlags): Promise<void> {
   await withStore(flags, async (store, config) => {
     const retention = { ageMs: config['archive.retention-age'], basesMin: config['archive.retention-bases'] };
@@ -190,7 +190,10 @@ async function withStore(
   }
 }
 
-/** On a terminal, one line that is written again and again. */
+/**
+ * Returns a callback that shows the progress of a shard on stderr, as one line that is written again and again; on a
+ * terminal only.
+ */
 function progressOf(shard: ArchivedShard): (objectsRead: number, objectsInAll: number) => void {
   return (objectsRead, objectsInAll) => {
     if (!process.stderr.isTTY) return;

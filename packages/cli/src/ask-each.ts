@@ -2,14 +2,17 @@ import { Coxswain } from '@coxswain/client';
 import { type ConnectionFlags, connectOptions } from './connection-flags.js';
 import { renderJson, renderTable } from './output.js';
 
-/** What one endpoint answered, or why it did not. */
+/** The answer of one endpoint, or the reason why there is none. */
 export interface Answer<T> {
   readonly endpoint: string;
   readonly response?: T;
   readonly error?: string;
 }
 
-/** Asks every endpoint by itself, all at the same time. An endpoint that fails is an answer with `error`. */
+/**
+ * Asks every endpoint by itself, all at the same time. The answer of an endpoint that fails has `error`. Never rejects
+ * for a call that failed.
+ */
 export function askEach<T>(
   flags: ConnectionFlags,
   ask: (client: Coxswain) => Promise<T>,
@@ -38,14 +41,14 @@ export interface Shown {
   readonly rows: readonly (readonly string[])[];
 }
 
-/** Prints rows, or `message` as JSON. */
+/** Prints the rows, or `message` as JSON. */
 export function print(flags: ConnectionFlags, message: object, shown: Shown): void {
   if (flags.output === 'json') process.stdout.write(renderJson(message));
   else if (flags.output === 'table') process.stdout.write(renderTable(shown.head, shown.rows));
   else process.stdout.write(shown.simple.map((line) => `${line}\n`).join(''));
 }
 
-/** As `print`; as JSON one object per endpoint and line. */
+/** Prints as `print` does, but as JSON one object for each endpoint, each on a line. */
 export function printEach(flags: ConnectionFlags, answers: readonly Answer<object>[], shown: Shown): void {
   if (flags.output === 'json') process.stdout.write(answers.map((answer) => renderJson(answer)).join(''));
   else print(flags, {}, shown);

@@ -19,16 +19,18 @@ import { adviceOf } from './transfer-advice.js';
 import { type TransferBar, TransferBars } from './transfer-bars.js';
 import { directoryOf, selectTables, type TransferFlags } from './transfer-flags.js';
 
-/** A stream that breaks off so often without a step ahead has a reason that repeating does not mend. */
+/**
+ * The most attempts in a row that may bring no progress: after so many, the reason is one that repeating does not mend.
+ */
 const FUTILE_ATTEMPTS_MAX = 5;
-/** A backup takes as long as it takes. */
+/** Milliseconds that a backup may take: a week, so that no backup is cut off. */
 const DURATION_MS = 7 * 24 * 3_600_000;
 
-/** `coxswain backup`: makes a backup directory, or goes on with one. */
+/** Runs `coxswain backup`: makes a backup directory, or continues one. */
 export async function backUp(flags: TransferFlags): Promise<void> {
   await withClient(flags, async (client) => {
     const status = await client.cluster.status();
-    // Tables in quarantine are shown there as well.
+    // The status names tables in quarantine as well.
     const names = [...status.tables.keys()].filter((name) => !name.startsWith('quarantine/')).sort();
     const tables = selectTables(names, flags.tables, (name) => `there is no table ${name}`);
     if (flags.dryRun) {
@@ -77,11 +79,15 @@ interface Transfer {
   readonly file: TableFile;
   readonly bar: TransferBar;
   readonly pace: Pace;
-  /** Another table has failed. */
+  /** Aborted when another table has failed. */
   readonly signal: AbortSignal;
 }
 
-/** Again and again from where it broke off, while that gets further. */
+/**
+ * Backs a table up, in attempts that each continue where the one before broke off, until too many in a row get no
+ * further (`FUTILE_ATTEMPTS_MAX`). Begins again when the state that the file holds the beginning of is no longer
+ * available.
+ */
 async function backUpTable(client: Coxswain, name: string, transfer: Transfer): Promise<void> {
   const { file, signal } = transfer;
   let futile = 0;
@@ -144,12 +150,15 @@ function placeOf(chunk: replication.SnapshotChunk, keysBefore: number): BackupPl
   };
 }
 
-/** What the file holds the beginning of cannot be had any more. */
+/** Whether the state that the file holds the beginning of is no longer available. */
 function isGone({ code }: CoxswainError): boolean {
   return code === StatusCode.OUT_OF_RANGE || code === StatusCode.FAILED_PRECONDITION;
 }
 
-/** A node that has waited for a leader in vain has waited long enough. */
+/**
+ * Whether contact to the node was lost, so that another attempt may do better. A node that waited for a leader in vain
+ * has waited long enough.
+ */
 function isContactLost({ code, errorCode }: CoxswainError): boolean {
   return code === StatusCode.UNAVAILABLE && errorCode !== 'noLeader' && errorCode !== 'leaderless';
 }
@@ -174,7 +183,7 @@ function printBackup(
 ): void {
   const rows = manifest.tables.map(({ name, key_count: keys, revision, file_name: file }) => [
     name,
-    // A stock server names neither.
+    // A stock server says neither the keys nor the revision.
     keys === undefined ? 'unknown keys' : counted(keys, 'key'),
     revision === undefined ? 'unknown revision' : `revision ${revision}`,
     formatSize(sizes.get(name) ?? 0),

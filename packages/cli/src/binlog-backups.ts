@@ -4,15 +4,18 @@ import { counted } from './counted.js';
 import { usageError } from './exit.js';
 import { loadNodeConfig } from './node-config.js';
 
-/** Where backups of FlushAndBackupBinlog are, and how the bucket is reached: as the options of nodes for their archive. */
+/**
+ * The place of backups of FlushAndBackupBinlog, and the way to reach the bucket, with the same options as the nodes'
+ * archive.
+ */
 export interface BinlogBackupFlags {
-  /** `s3://bucket/ID`, in the order in which the backups were made. */
+  /** The backups as `s3://bucket/ID`, in the order in which they were made. */
   readonly fromBinlogBackup?: readonly string[];
   readonly s3Endpoint?: string;
   readonly s3Region?: string;
 }
 
-/** Opens the backups and lets go of them afterwards. */
+/** Opens the backups for `work`, and closes their bucket afterwards. */
 export async function withBinlogBackups<T>(
   { fromBinlogBackup = [], s3Endpoint, s3Region }: BinlogBackupFlags,
   work: (backups: BinlogBackupReader) => Promise<T>,
@@ -48,7 +51,10 @@ export async function withBinlogBackups<T>(
   }
 }
 
-/** The id is what it is: no URL, in which some of its characters would mean something. */
+/**
+ * Parses `s3://bucket/ID`. The id is taken literally: in a URL some of its characters would mean something else. Throws
+ * a usage error.
+ */
 function placeOf(text: string): { readonly bucket: string; readonly id: string } {
   const [, bucket, id] = /^s3:\/\/([A-Za-z0-9][A-Za-z0-9._-]{1,62})\/(.+)$/s.exec(text) ?? [];
   if (bucket === undefined || id === undefined) {
@@ -57,7 +63,7 @@ function placeOf(text: string): { readonly bucket: string; readonly id: string }
   return { bucket, id };
 }
 
-/** On a terminal, one line that is written again and again. */
+/** Shows on stderr how many objects were found, as one line that is written again and again; on a terminal only. */
 function showProgress(done: number, ofAll: number): void {
   if (!process.stderr.isTTY) return;
   process.stderr.write(`\r${done} of ${counted(ofAll, 'object')} found${done === ofAll ? '\n' : ''}`);

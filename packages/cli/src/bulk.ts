@@ -7,37 +7,42 @@ import { DumpReader, MalformedLineError } from './dump-format.js';
 import { ExitCode, failure } from './exit.js';
 import { StdinLines } from './stdin.js';
 
-/** Lines travel in transactions of so many, and so many bytes: one log entry for all of them. */
+/** The most lines of a transaction, and the bytes from which on it is sent: one log entry holds all of them. */
 const BATCH_LINES_MAX = 128;
 const BATCH_SIZE_BYTES_MAX = 512 * 1024;
-/** Transactions under way at a time. */
+/** Transactions that are under way at the same time. */
 const BATCHES_IN_FLIGHT_MAX = 16;
 
 const TAB = 0x09;
 
-/** How `put --stdin` and `del --stdin` go on after what went wrong. */
+/** Says how `put --stdin` and `del --stdin` continue after a fault. */
 export interface BulkOptions {
-  /** Lines before this one, counted from 1, are passed over. */
+  /** Lines before this one, counted from 1, are skipped. */
   readonly fromLine: number;
-  /** Lines that are malformed or refused are appended to this file, and the others go on. Undefined: the first one ends it. */
+  /**
+   * The file to which malformed or refused lines are appended, while the others go on; undefined when the first such
+   * line ends the command.
+   */
   readonly skipBad: string | undefined;
 }
 
-/** How a command reads its lines. */
+/** The way in which a command reads its lines. */
 interface LineReader {
-  /** Gives what the line asks for, or undefined where it asks for nothing. Throws MalformedLineError. */
+  /**
+   * Returns the key and the operation of a line; undefined for a line that asks for nothing. Throws MalformedLineError.
+   */
   read(line: Buffer): { readonly key: Buffer; readonly request: mvcc.RequestOp } | undefined;
-  /** Is shown the lines before --from-line. */
+  /** Is called for each line before --from-line. */
   pass?(line: Buffer): void;
-  /** Whether a last line without a line feed is refused, since it may be the beginning of a longer one. */
+  /** True refuses a last line without a line feed, since it may be the beginning of a longer one. */
   readonly wantsLineFeed?: boolean;
-  /** Why the lines are not all that there should be, after the last one; undefined: they are. */
+  /** Returns, after the last line, why the lines are not complete; undefined when they are. */
   whyIncomplete?(): string | undefined;
-  /** Whether the last line says itself that nothing follows. */
+  /** Whether the last line says that nothing follows it. */
   hasEnd?(): boolean;
 }
 
-/** Stores the pairs of stdin, `key<TAB>value` a line, in the order of the lines. Prints how many. */
+/** Stores the pairs of stdin, one `key<TAB>value` on each line, in the order of the lines. Prints their number. */
 export async function putLines(client: Coxswain, table: string, options: BulkOptions): Promise<void> {
   const pipeline = new Pipeline('put', client, table, options);
   await pipeline.run({
@@ -52,8 +57,8 @@ export async function putLines(client: Coxswain, table: string, options: BulkOpt
 }
 
 /**
- * Stores the pairs of a dump on stdin (dump-format.ts). Prints how many. Fails after the last line where that is not the
- * dump's end, unless `isPartial`.
+ * Stores the pairs of a dump on stdin (dump-format.ts), and prints their number. Fails after the last line when that is
+ * not the dump's end, unless `isPartial`.
  */
 export async function loadLines(
   client: Coxswain,
@@ -78,7 +83,7 @@ export async function loadLines(
   process.stdout.write(`OK ${pipeline.lineCount}\n`);
 }
 
-/** Removes the keys of stdin, one a line. Prints how many there were. */
+/** Removes the keys of stdin, one on each line. Prints the number of keys that existed. */
 export async function deleteLines(client: Coxswain, table: string, options: BulkOptions): Promise<void> {
   const pipeline = new Pipeline('del', client, table, options);
   await pipeline.run({
@@ -105,11 +110,11 @@ class Pipeline {
   readonly #table: string;
   readonly #options: BulkOptions;
   readonly #inFlight = new Set<Promise<void>>();
-  /** A key that comes again waits for the transaction before it: the last line wins. */
+  /** The keys of transactions under way. A key that comes again waits for them, so that the last line wins. */
   readonly #keysInFlight = new Set<string>();
-  /** Why it stops early, without the count of lines that are done. */
+  /** Why the command stops early, without the number of lines that are done; undefined while it goes on. */
   #reason: string | undefined;
-  /** Lines that were read and are neither done nor set aside. */
+  /** The numbers of lines that were read and are neither done nor set aside. */
   readonly #open = new Set<number>();
   lineCount = 0;
   deletedCount = 0n;
@@ -128,7 +133,7 @@ class Pipeline {
     let number = 0;
     let isInterrupted = false;
     const interrupt = (): void => {
-      // Who asks a second time does not wait for the transactions under way.
+      // A second signal ends the process without waiting for the transactions under way.
       if (isInterrupted) {
         progress?.stop();
         process.exit(ExitCode.Failed);
@@ -138,7 +143,7 @@ class Pipeline {
       process.stdin.destroy();
     };
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, interrupt);
-    // The bar hides the cursor: from here on a signal has to give it back.
+    // The bar hides the cursor: from here on, a signal must make the process show it again.
     progress = new Progress(this.#name, lines);
     try {
       for await (const line of lines) {
@@ -156,7 +161,7 @@ class Pipeline {
           parsed = reader.read(line);
         } catch (error) {
           if (!(error instanceof MalformedLineError)) throw error;
-          // What stands before it is stored, so that the count says where to go on.
+          // The lines before it are stored, so that the count says where to continue.
           if (batch) this.#send(batch);
           batch = undefined;
           this.#setAside(number, line, error.message);
@@ -185,7 +190,7 @@ class Pipeline {
       if (batch) this.#send(batch);
       if (this.#reason === undefined) this.#reason = reader.whyIncomplete?.();
     } catch (error) {
-      // To destroy stdin is what ends the wait for the next line.
+      // An interrupt destroys stdin, which ends the wait for the next line.
       if (!isInterrupted) throw error;
     } finally {
       await this.#settle(0);
@@ -222,7 +227,10 @@ class Pipeline {
     }
   }
 
-  /** The server refuses a transaction as a whole: each line by itself shows which one it is. */
+  /**
+   * Sends each line of a refused transaction by itself. The server refuses a transaction as a whole; this shows which
+   * line it is.
+   */
   async #commitSingly({ operations, lines, numbers }: Batch): Promise<void> {
     for (const [place, request] of operations.entries()) {
       const number = numbers[place]!;
@@ -249,7 +257,7 @@ class Pipeline {
     }
   }
 
-  /** With --skip-bad the line is kept in that file; without it is what everything ends with. */
+  /** Appends a bad line to the file of --skip-bad; without that flag, the line ends the command. */
   #setAside(number: number, line: Buffer, why: string): void {
     const { skipBad } = this.#options;
     if (skipBad === undefined) {
@@ -261,13 +269,13 @@ class Pipeline {
     this.#open.delete(number);
   }
 
-  /** Resolves when at most so many transactions are under way. */
+  /** Resolves when at most this many transactions are under way. */
   async #settle(inFlightMax: number): Promise<void> {
     while (this.#inFlight.size > inFlightMax) await Promise.race(this.#inFlight);
   }
 }
 
-/** The errors of docs/errors.md that one line causes, and no other line shares. */
+/** The codes of docs/errors.md for faults that one line causes, and no other line shares. */
 const lineFaults: ReadonlySet<string> = new Set([
   'keyNotSet',
   'keyTooLong',
@@ -280,14 +288,14 @@ const stockRefusals: ReadonlySet<StatusCode> = new Set([
   StatusCode.RESOURCE_EXHAUSTED,
 ]);
 
-/** The line itself is at fault, and was certainly not applied: repeating it does not help. */
+/** Whether the line itself is at fault and was certainly not applied, so that repeating it does not help. */
 function isRefused(error: unknown): boolean {
   if (!(error instanceof CoxswainError) || error instanceof OutcomeUnknownError) return false;
-  // A stock server gives no code of docs/errors.md: what it answers to a write with these is the line's fault.
+  // A stock server sends no code of docs/errors.md: when it answers a write with one of these, the line is at fault.
   return error.errorCode === '' ? stockRefusals.has(error.code) : lineFaults.has(error.errorCode);
 }
 
-/** A bar on stderr when that is a terminal: by bytes when stdin is a file, else a count. */
+/** A bar on stderr, when that is a terminal: by bytes when stdin is a file, and otherwise a count of lines. */
 class Progress {
   readonly #bar: SingleBar | undefined;
   readonly #lines: StdinLines;

@@ -1,6 +1,8 @@
 import { type Command, Help, type Option } from 'commander';
 
-/** Makes a command's errors come back to the caller, instead of being printed in commander's own way; words its help. */
+/**
+ * Makes a command throw its errors to the caller, instead of printing them in commander's own way, and words its help.
+ */
 export function prepare(command: Command): Command {
   command.exitOverride();
   command.configureOutput({ outputError: () => undefined });
@@ -12,14 +14,16 @@ export function prepare(command: Command): Command {
   return command;
 }
 
-/** That a switch is off unless it is given, and a list empty, goes without saying. */
+/**
+ * Describes an option for the help. That a switch is off and a list is empty unless they are given goes without saying.
+ */
 function describeOption(option: Option): string {
   const { defaultValue } = option as { readonly defaultValue?: unknown };
   const isImplied = defaultValue === false || (Array.isArray(defaultValue) && defaultValue.length === 0);
   return isImplied ? option.description : Help.prototype.optionDescription(option);
 }
 
-/** Shows the options of a command before those that it shares with others. */
+/** Groups the items of a help so that a command's own options come before those that it shares with others. */
 function groupItems<Item extends Command | Option>(
   unsorted: Item[],
   visible: Item[],

@@ -3,13 +3,12 @@ import { type Coxswain, CoxswainError, toEnd } from '@coxswain/client';
 import { counted } from './counted.js';
 import { failure, usageError } from './exit.js';
 
-/** Tables whose content is counted and named. */
+/** The most tables whose content is counted and named. */
 const DESCRIBED_MAX = 20;
 
 /**
- * Asks on the terminal whether to go on. Throws a usage error where nobody can be asked, and a failure unless the answer
- * is yes. `question` is a whole sentence; `whyYes`
- * says without a full stop why nothing was done.
+ * Asks on the terminal whether to go on. `question` is a whole sentence; `whyYes` says, without a full stop, why
+ * nothing was done. Rejects with a usage error when nobody can be asked, and with a failure unless the answer is yes.
  */
 export async function confirm(question: string, whyYes: string): Promise<void> {
   if (!process.stdin.isTTY) throw usageError(`${whyYes}: give --yes where nobody can be asked`);
@@ -23,13 +22,16 @@ export async function confirm(question: string, whyYes: string): Promise<void> {
   }
 }
 
-/** What a restore confirms. */
+/** The words with which a restore asks for confirmation. */
 export const REPLACING = {
   doing: 'replaces what is there',
   instead: '; --into NAME restores beside it',
 };
 
-/** Confirms that tables which are there may be replaced or removed, and says what of them is lost. */
+/**
+ * Asks whether existing tables may be replaced or removed, and says how much each of them holds. Does not ask when none
+ * of the tables exists.
+ */
 export async function confirmLoss(
   client: Coxswain,
   tables: readonly string[],

@@ -8,7 +8,7 @@ import { whyUnusable } from './file-error.js';
 import type { OutputFormat } from './output.js';
 import { leaderPorts } from './playground-ports.js';
 
-/** How to reach the cluster, and how to show what it says; shared by the commands that talk to one. */
+/** The flags that the commands which talk to a cluster share: how to reach it, and how to show its answers. */
 export interface ConnectionFlags {
   readonly endpoints: string;
   readonly cacert?: string;
@@ -21,10 +21,12 @@ export interface ConnectionFlags {
   readonly hex: boolean;
 }
 
-/** The playground's first three API addresses. */
+/** The default of --endpoints: the playground's first three API addresses. */
 const defaultEndpoints = [1, 2, 3].map((node) => `127.0.0.1:${leaderPorts(node, 0).api}`).join(',');
 
-/** Adds the common flags. Each can also come from the environment, or from the file that --config names. */
+/**
+ * Adds the common flags to a command. Each can also come from the environment, or from the file that --config names.
+ */
 export function withConnectionFlags(command: Command): Command {
   const options = [
     new Option('--endpoints <addresses>', 'API addresses of some or all nodes, separated by commas.').default(
@@ -64,9 +66,9 @@ function environmentName(option: Option): string {
 }
 
 /**
- * Throws a usage error for a name in the environment that is no flag: COXSWAIN_ENDPIONTS would otherwise leave --endpoints
- * at its default without a word. The same environment may hold options of nodes, which all have a second underscore, and
- * the COXSWAIN_PORT that Kubernetes makes for a service.
+ * Throws a usage error for a name in the environment that is no flag: COXSWAIN_ENDPIONTS would otherwise leave
+ * --endpoints at its default without a word. The same environment may hold options of nodes, which all have a second
+ * underscore, and the COXSWAIN_PORT that Kubernetes makes for a service.
  */
 function refuseUnknownNames(command: Command, environment: NodeJS.ProcessEnv): void {
   const known = command.options.flatMap(({ envVar }) => envVar ?? []);
@@ -84,7 +86,10 @@ function parseTimeoutMs(text: string): number {
   throw usageError(`--timeout: must be a duration above 0 such as 500ms, 5s or 1m, not ${text}`);
 }
 
-/** The flags of a command as given, with what the configuration file adds. Flags and environment win. */
+/**
+ * Returns the flags of a command as given, with those that the configuration file adds. Command line and environment
+ * win. Throws usage errors.
+ */
 export function connectionFlags(command: Command): ConnectionFlags {
   refuseUnknownNames(command, process.env);
   const file = command.getOptionValue('config') as string | undefined;
@@ -92,12 +97,12 @@ export function connectionFlags(command: Command): ConnectionFlags {
   return command.opts<ConnectionFlags>();
 }
 
-/** Regatta's commands take one URL; it stands for --endpoints. */
+/** Adds --address, which takes one URL, as in Regatta's commands, and stands for --endpoints. */
 export function withAddressFlag(command: Command): Command {
   return command.addOption(new Option('--address <url>', 'One node of the cluster, instead of --endpoints.'));
 }
 
-/** As `connectionFlags`, where there is an --address. */
+/** Returns the flags as `connectionFlags` does, with those of an --address in place of --endpoints. */
 export function addressedFlags<Flags extends { readonly address?: string }>(
   command: Command,
 ): ConnectionFlags & Flags {
@@ -107,7 +112,7 @@ export function addressedFlags<Flags extends { readonly address?: string }>(
 
 const fileKeys = ['endpoints', 'cacert', 'cert', 'key', 'token', 'timeout', 'table'];
 
-/** Loaded for a file alone: it is a third of all modules that a command loads. */
+/** Loads the YAML parser, for a configuration file alone: it is a third of all modules that a command loads. */
 const loadYaml = (): typeof import('yaml') => createRequire(import.meta.url)('yaml');
 
 function readClientConfig(file: string, command: Command): void {
@@ -135,7 +140,7 @@ function readClientConfig(file: string, command: Command): void {
   }
 }
 
-/** What the client library wants of the flags. */
+/** Returns the options for the client library that the flags ask for. Throws usage errors. */
 export function connectOptions(flags: ConnectionFlags): ConnectOptions {
   const endpoints = flags.endpoints
     .split(',')
@@ -159,9 +164,9 @@ export function connectOptions(flags: ConnectionFlags): ConnectOptions {
   };
 }
 
-/** Files that do not belong together are found here, and named, and not in the first handshake. */
+/** Finds files that do not belong together here, by name, and not only in the first handshake. */
 function checkPair({ cert, key }: ConnectionFlags, tls: SecureContextOptions): void {
-  // Only who uses certificates waits for what reads them to be loaded; so below.
+  // Only a command that uses certificates loads the modules that read them. The same holds below.
   const { createSecureContext } = process.getBuiltinModule('node:tls');
   try {
     createSecureContext({ cert: tls.cert, key: tls.key });
@@ -170,7 +175,7 @@ function checkPair({ cert, key }: ConnectionFlags, tls: SecureContextOptions): v
   }
 }
 
-/** Without the numbers of its modules and functions. */
+/** Returns OpenSSL's text for an error, without the numbers of its modules and functions. */
 const whatOpenSslSays = (error: unknown): string =>
   (error as Error).message.replace(/^error:\w+:/, '').trim();
 
@@ -186,7 +191,7 @@ function readPem<Name extends string>(name: Name, file: string | undefined): { [
   return { [name]: pem } as { [name in Name]?: Buffer };
 }
 
-/** TLS passes over an authority that it cannot read. */
+/** Whether a file contains a certificate. TLS silently ignores an authority that it cannot read. */
 function holdsCertificate(pem: Buffer): boolean {
   const { X509Certificate } = process.getBuiltinModule('node:crypto');
   try {
@@ -197,7 +202,7 @@ function holdsCertificate(pem: Buffer): boolean {
   }
 }
 
-/** Connects, runs, and disconnects whatever happens. */
+/** Connects, runs `run`, and disconnects whatever happens. */
 export async function withClient<T>(
   flags: ConnectionFlags,
   run: (client: Coxswain) => Promise<T>,

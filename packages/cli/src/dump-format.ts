@@ -4,19 +4,20 @@ import { failure } from './exit.js';
 const NUMBER_SIGN = 0x23;
 
 /**
- * The lines of `coxswain dump`, which `coxswain load` reads (docs/backup-and-recovery.md). They are ASCII, so that any
- * tool can carry, sort and compare them:
+ * The first line of the text that `coxswain dump` writes and `coxswain load` reads (docs/backup-and-recovery.md). The text
+ * is ASCII, so that any tool can carry, sort and compare its lines:
  *
  *     # coxswain dump 1
  *     key<TAB>value
  *     # end 1
  *
- * In keys and values `\\` is a backslash, `\t`, `\n` and `\r` are those characters, `\xNN` is any other byte outside of
- * 0x20 to 0x7e, and a `#` that begins a key. A line that begins with `#` is a comment. The end line has the number of pairs
- * since the first line: without it nobody could tell a file that was cut short from a whole one.
+ * In keys and values `\\` stands for a backslash, `\t`, `\n` and `\r` for those characters, and `\xNN` for any other byte
+ * outside of 0x20 to 0x7e, and for a `#` that begins a key. A line that begins with `#` is a comment. The last line has the
+ * number of pairs since the first one: without it, a file that was cut short would look like a whole one.
  */
 export const DUMP_HEADER = '# coxswain dump 1';
 
+/** Returns the last line of a dump, without the line feed. */
 export function dumpEnd(pairCount: number): string {
   return `# end ${pairCount}`;
 }
@@ -31,7 +32,7 @@ const escapedCharacters: Readonly<Record<string, string>> = Object.fromEntries(
   Object.entries(shortEscapes).map(([character, text]) => [text.slice(1), character]),
 );
 
-/** One pair as a line, without the line feed. */
+/** Formats one pair as a line, without the line feed. */
 export function formatPair(key: Buffer, value: Buffer): string {
   return `${writeEscapes(key).replace(/^#/, '\\x23')}\t${writeEscapes(value)}`;
 }
@@ -43,12 +44,12 @@ function writeEscapes(bytes: Buffer): string {
   });
 }
 
-/** A line that `load` does not take; the message continues "line N: ". */
+/** A line that `load` does not accept; the message continues "line N: ". */
 export class MalformedLineError extends Error {
   override readonly name = 'MalformedLineError';
 }
 
-/** Reads one line. Bytes from 0x80 up may also stand for themselves. Throws MalformedLineError. */
+/** Parses one line of a dump. Bytes from 0x80 up may also stand for themselves. Throws MalformedLineError. */
 export function parsePair(line: Buffer): { key: Buffer; value: Buffer } {
   const text = line.toString('latin1');
   const separator = text.indexOf('\t');
@@ -73,18 +74,21 @@ function readEscapes(text: string): Buffer {
   return Buffer.from(plain, 'latin1');
 }
 
-/** Reads the lines of a dump, several of which may stand one after another, and knows whether they are all there. */
+/** Reads the lines of a dump, or of several dumps one after another, and knows whether they are complete. */
 export class DumpReader {
   #pairCount = 0;
   #hasEnd = false;
   #missing: string | undefined;
 
-  /** Gives the pair of a line, or undefined for a comment. Throws MalformedLineError, and a failure for another format. */
+  /**
+   * Returns the pair of a line, or undefined for a comment. Throws MalformedLineError, and a failure for another
+   * format.
+   */
   read(line: Buffer): { key: Buffer; value: Buffer } | undefined {
     return this.isComment(line) ? undefined : parsePair(line);
   }
 
-  /** As `read`, for a line whose pair is not wanted. */
+  /** Whether a line is a comment. Counts the line as `read` does, for a pair that is not wanted. */
   isComment(line: Buffer): boolean {
     if (line[0] !== NUMBER_SIGN) {
       this.#pairCount++;
@@ -109,7 +113,10 @@ export class DumpReader {
     return this.#hasEnd;
   }
 
-  /** Why this is not all that was dumped, once everything has been read; undefined: it is. */
+  /**
+   * Why the lines that were read are not everything that was dumped; undefined when they are. Meaningful after the last
+   * line.
+   */
   get whyIncomplete(): string | undefined {
     return this.#missing ?? (this.#hasEnd ? undefined : 'it has no end line, so it was cut short');
   }

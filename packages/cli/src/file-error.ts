@@ -1,4 +1,4 @@
-/** What the system says of a file or directory, in words. */
+/** The words for the system's error codes of files and directories. */
 const reasons: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file',
   EACCES: 'this user may not use it',
@@ -11,13 +11,13 @@ const reasons: Readonly<Record<string, string>> = {
   EDQUOT: 'the quota of the disk is used up: make room',
 };
 
-/** Why a file cannot be read or written, without its name. */
+/** Says why a file cannot be read or written, without its name. */
 export function whyUnusable(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
   return reasons[code ?? ''] ?? `it cannot be used (${code ?? message})`;
 }
 
-/** The file and what is wrong with it; undefined where the error is none of the file system's. */
+/** Names a file and says what is wrong with it. Returns undefined for an error that is not the file system's. */
 export function describeFileError(error: unknown): string | undefined {
   const { code, path } = error as Partial<NodeJS.ErrnoException>;
   const reason = reasons[code ?? ''];

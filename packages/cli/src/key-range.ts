@@ -4,18 +4,18 @@ import { Command, InvalidArgumentError } from 'commander';
 import { type ConnectionFlags, withConnectionFlags } from './connection-flags.js';
 import { usageError } from './exit.js';
 
-/** Flags of the commands that read or write one table. */
+/** The flags of a command that reads or writes one table. */
 export interface DataFlags extends ConnectionFlags {
   readonly table: string;
 }
 
-/** Flags of the commands that take a range of keys. */
+/** The flags of a command that takes a range of keys. */
 export interface KeyRangeFlags extends DataFlags {
   readonly prefix: boolean;
   readonly fromKey: boolean;
 }
 
-/** A command with the common flags and `--table`. */
+/** Makes a command with the common flags and `--table`. */
 export function dataCommand(name: string): Command {
   return withConnectionFlags(new Command(name)).option('--table <name>', 'Table to use.', 'default');
 }
@@ -27,7 +27,9 @@ export function withKeyRangeFlags(command: Command): Command {
     .option('--from-key', 'Take all keys from the key on.', false);
 }
 
-/** Reads the key, the end and the flags of a range. Throws a usage error for more than one kind of end. */
+/**
+ * Returns the key and the end of a range, from arguments and flags. Throws a usage error for more than one kind of end.
+ */
 export function keyRange(
   key: string,
   rangeEnd: string | undefined,
@@ -44,18 +46,23 @@ export function keyRange(
   return { key: from, options: rangeEnd === undefined ? {} : { rangeEnd: toBytes(rangeEnd, hex) } };
 }
 
-/** As `keyRange`; without a key every key, without an end all keys from the key on. */
+/**
+ * Returns a range as `keyRange` does. Without a key it holds every key, and without an end all keys from the key on.
+ */
 export function openKeyRange(
   key: string | undefined,
   rangeEnd: string | undefined,
   flags: KeyRangeFlags,
 ): ReturnType<typeof keyRange> {
-  // Without a key, --prefix and --from-key are about the empty one.
+  // Without a key, --prefix and --from-key apply to the empty one.
   if (flags.prefix || flags.fromKey) return keyRange(key ?? '', rangeEnd, flags);
   return keyRange(key ?? '\0', rangeEnd ?? '\0', flags);
 }
 
-/** A key or value of the command line: with --hex pairs of hexadecimal digits, also as `\x00\xff`, which --hex shows. */
+/**
+ * Returns a key or value of the command line as bytes. With --hex it must be pairs of hexadecimal digits, or have the
+ * form `\x00\xff` in which --hex shows them. Throws a usage error.
+ */
 export function toBytes(text: string, isHex: boolean): Bytes {
   // The bound of an open range is a zero byte already.
   if (!isHex || text === '\0') return text;
@@ -65,7 +72,7 @@ export function toBytes(text: string, isHex: boolean): Bytes {
   return Buffer.from(digits, 'hex');
 }
 
-/** The pairs of a range, of any size, page by page from one point in time. */
+/** Yields the pairs of a range of any size, page by page, from one point in time. */
 export function readPages(
   client: Coxswain,
   table: string,
@@ -87,7 +94,7 @@ async function* onePage(
   yield await client.range(table, key, options);
 }
 
-/** The leader cluster answers single pages only: all of them as of the first one's revision. */
+/** Yields pages of the leader cluster, which answers single pages only: all as of the revision of the first one. */
 async function* pagesFromLeader(
   client: Coxswain,
   table: string,
@@ -115,7 +122,7 @@ async function* pagesFromLeader(
   }
 }
 
-/** A whole number of 0 or more. */
+/** Parses a whole number of 0 or more. Throws InvalidArgumentError. */
 export function parseCount(text: string): number {
   const number = Number(text);
   if (!/^\d+$/.test(text) || !Number.isSafeInteger(number))

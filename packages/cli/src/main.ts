@@ -1,8 +1,8 @@
 import { ExitCode } from './exit.js';
 import { run } from './program.js';
 
-// Whatever this command writes (logs and tables, LevelDB's own files among them, backups, archives) holds people's
-// data: it is their owner's alone.
+// All that this command writes (logs and tables, LevelDB's own files among them, backups, archives) holds people's
+// data, and belongs to its owner alone.
 process.umask(0o077);
 
 // A reader that has seen enough, such as `head`, is no failure.
@@ -13,6 +13,6 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 
 const exitCode = await run(process.argv);
-// A handshake that a node never answers would keep the process for ever: what is printed leaves first, and nothing
-// else is waited for.
+// A handshake that a node never answers would keep the process for ever, so this waits until the output is written, and
+// for nothing else.
 process.stdout.write('', () => process.stderr.write('', () => process.exit(exitCode)));

@@ -1,8 +1,8 @@
 import { usageError } from './exit.js';
 
 /**
- * The names of a list such as `a,b`. A name that holds a comma, or begins with a double quote, is written in double
- * quotes, in which two of them stand for one: `"x,y",z`. Throws a usage error that begins with `flag`.
+ * Parses a list of names such as `a,b`. A name that contains a comma, or begins with a double quote, is written in
+ * double quotes, within which two of them stand for one: `"x,y",z`. Throws a usage error that begins with `flag`.
  */
 export function parseNames(flag: string, text: string): string[] {
   const names: string[] = [];

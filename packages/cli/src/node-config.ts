@@ -2,7 +2,10 @@ import { readFileSync } from 'node:fs';
 import { ConfigError, type LoadedConfig, loadConfig } from '@coxswain/server';
 import { failure, usageError } from './exit.js';
 
-/** The configuration of a node, from what its commands take it from; its errors are those of the command line. */
+/**
+ * Loads the configuration of a node, as its commands do, from flags, environment and file. Throws usage errors and
+ * failures.
+ */
 export function loadNodeConfig(
   role: 'leader' | 'follower',
   flags: Readonly<Record<string, string | boolean>>,

@@ -3,18 +3,18 @@ import type { mvcc, regatta } from '@coxswain/protocol';
 import { toProtobufJson } from './protobuf-json.js';
 import { Writer } from './writer.js';
 
-/** How results are shown. */
+/** The format in which results are shown. */
 export type OutputFormat = 'simple' | 'table' | 'json';
 
-/** Shows bytes: as they are, or as `\x66\x6f\x6f` in etcdctl's manner. */
+/** Returns bytes as they are, or as `\x66\x6f\x6f` in etcdctl's manner. */
 function showBytes(bytes: Buffer, isHex: boolean): Buffer | string {
   return isHex ? bytes.toString('hex').replace(/../g, '\\x$&') : bytes;
 }
 
-/** Loaded for a table alone: a command that shows none has half as much to read without it. */
+/** Loads the module for tables, for a table alone: a command that shows none has half as much to read without it. */
 const loadTable = (): typeof import('cli-table3') => createRequire(import.meta.url)('cli-table3');
 
-/** A table without colours, so that it reads the same in a file. */
+/** Formats a table without colours, so that it reads the same in a file. */
 export function renderTable(
   head: readonly string[],
   rows: readonly (readonly (string | number)[])[],
@@ -25,12 +25,12 @@ export function renderTable(
   return `${table.toString()}\n`;
 }
 
-/** One message as one line of protobuf JSON. */
+/** Formats a message as one line of protobuf JSON. */
 export function renderJson(message: object): string {
   return `${JSON.stringify(toProtobufJson(message))}\n`;
 }
 
-/** Prints rows in any format; as JSON it prints the value that is given for that. */
+/** Prints rows in any format. As JSON it prints the value `json` instead. */
 export function printRows(
   format: OutputFormat,
   json: object,
@@ -42,7 +42,7 @@ export function printRows(
   else process.stdout.write(rows.map((row) => `${row.join(', ')}\n`).join(''));
 }
 
-/** A size for people. */
+/** Formats a size for people. */
 export function formatSize(sizeBytes: number): string {
   if (sizeBytes < 1024) return `${sizeBytes} B`;
   const units = ['KiB', 'MiB', 'GiB', 'TiB'];
@@ -70,10 +70,10 @@ export interface RangeOutputOptions {
   readonly valueOnly: boolean;
 }
 
-/** Below this many bytes output is gathered. */
+/** Output is gathered until it has this many bytes. */
 const FLUSH_SIZE_BYTES = 64 * 1024;
 
-/** Prints a range as its pages come in. As JSON the pages make one RangeResponse. */
+/** Prints a range while its pages come in. As JSON the pages make one RangeResponse. */
 export async function printRange(
   pages: AsyncIterable<regatta.RangeResponse>,
   options: RangeOutputOptions,
@@ -149,7 +149,7 @@ function writePair(writer: Writer, pair: mvcc.KeyValue, isHex: boolean, keysOnly
   writer.write('\n');
 }
 
-/** What `put`, `del` and `txn` print. */
+/** Prints the response to `put`, `del` or `txn`. */
 export async function printResponse(
   response: regatta.PutResponse | regatta.DeleteRangeResponse | regatta.TxnResponse,
   format: OutputFormat,

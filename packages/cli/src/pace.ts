@@ -1,14 +1,14 @@
-/** Holds several streams back to so many bytes a second, all together. */
+/** Holds several streams back, so that all together take at most a given number of bytes a second. */
 export class Pace {
   readonly #bytesPerSecondMax: number;
   #paidUntilMs = 0;
 
-  /** 0: no limit. */
+  /** `bytesPerSecondMax` of 0 means no limit. */
   constructor(bytesPerSecondMax: number) {
     this.#bytesPerSecondMax = bytesPerSecondMax;
   }
 
-  /** Resolves when so many bytes more are within the limit. */
+  /** Resolves when this many more bytes are within the limit. */
   async pay(bytes: number): Promise<void> {
     if (this.#bytesPerSecondMax === 0) return;
     const nowMs = performance.now();

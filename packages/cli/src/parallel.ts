@@ -1,6 +1,7 @@
 /**
- * Works on so many items at a time. After a failure nothing new is begun and `signal` is aborted; rejects with the first
- * one when what was under way has ended.
+ * Works on items, `parallel` of them at the same time, and resolves with the results in the order of the items. After a
+ * failure it begins nothing new and aborts `signal`; when the work under way has ended it rejects with the first
+ * failure.
  */
 export async function inParallel<Item, Result>(
   items: readonly Item[],

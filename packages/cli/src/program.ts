@@ -1,7 +1,7 @@
 import { CommanderError } from 'commander';
 import { CommandError, ExitCode } from './exit.js';
 
-/** Runs the command line and gives the exit code. Errors are one line on stderr. */
+/** Runs the command line and resolves with the exit code. An error becomes one line on stderr. */
 export async function run(argv: readonly string[]): Promise<ExitCode> {
   try {
     await start(argv);
@@ -11,7 +11,7 @@ export async function run(argv: readonly string[]): Promise<ExitCode> {
   }
 }
 
-/** A node starts without the other commands, and they without the server: modules are most of what a start takes. */
+/** Starts a command. A node loads no other command, and they load no server: modules are most of what a start takes. */
 async function start(argv: readonly string[]): Promise<void> {
   const [, , name, ...rest] = argv;
   if (name === 'leader' || name === 'follower') {

@@ -1,7 +1,7 @@
 /**
- * A protobuf message as protobuf JSON: bytes in base64, 64-bit integers as strings, defaults left out. It works on
- * the objects that ts-proto makes: fields are in lowerCamelCase already, a oneof is `{ $case, value }`, a map is a
- * Map. `google.protobuf.Struct` is plain JSON; fields named in `structs` hold one.
+ * Converts a protobuf message to protobuf JSON: bytes in base64, 64-bit integers as strings, defaults left out. It
+ * takes the objects that ts-proto makes: fields are in lowerCamelCase already, a oneof is `{ $case, value }`, a map is
+ * a Map. A `google.protobuf.Struct` is plain JSON; fields named in `structs` hold one.
  */
 export function toProtobufJson(message: object, structs: ReadonlySet<string> = structFields): object {
   const json: Record<string, unknown> = {};
@@ -17,7 +17,7 @@ export function toProtobufJson(message: object, structs: ReadonlySet<string> = s
   return json;
 }
 
-/** The only fields of the API that are a Struct. */
+/** The names of the fields of the API that are a Struct. */
 const structFields: ReadonlySet<string> = new Set(['config']);
 
 function toJsonValue(value: unknown): unknown {

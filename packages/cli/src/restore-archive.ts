@@ -8,18 +8,18 @@ import { printRows } from './output.js';
 import { TransferBars } from './transfer-bars.js';
 import type { TransferFlags } from './transfer-flags.js';
 
-/** A restore takes as long as it takes. */
+/** Milliseconds that a restore may take: a week, so that no restore is cut off. */
 const DURATION_MS = 7 * 24 * 3_600_000;
 
 export interface ArchiveRestoreFlags extends TransferFlags {
   readonly into?: string;
   readonly fromArchive: boolean;
   readonly toRevision?: bigint;
-  /** Milliseconds since 1970. */
+  /** The last moment to restore, in milliseconds since 1970. */
   readonly toTime?: number;
   readonly fromCluster?: string;
   readonly shard?: bigint;
-  /** Replace a table that is there without asking. */
+  /** True replaces a table that exists without asking. */
   readonly yes: boolean;
 }
 

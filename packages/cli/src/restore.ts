@@ -15,33 +15,39 @@ import { adviceOf } from './transfer-advice.js';
 import { TransferBars } from './transfer-bars.js';
 import { directoryOf, selectTables, type TransferFlags } from './transfer-flags.js';
 
-/** A restore takes as long as it takes. */
+/** Milliseconds that a restore may take: a week, so that no restore is cut off. */
 const DURATION_MS = 7 * 24 * 3_600_000;
-/** How often a table is sent to a stock server that refuses it for another change of its tables. */
+/** The most times that a table is sent to a stock server which refuses it for another change of its tables. */
 const CONFLICTS_MAX = 8;
-/** Before it is sent again; doubles from one time to the next. */
+/** Milliseconds before the table is sent again; doubled each time. */
 const CONFLICT_PAUSE_MS = 50;
 
 export interface RestoreFlags extends TransferFlags, BinlogBackupFlags {
   readonly into?: string;
   readonly incremental: readonly string[];
-  /** Replace tables that are there without asking. */
+  /** True replaces tables that exist without asking. */
   readonly yes: boolean;
 }
 
-/** The files of one table that are restored: parts of one stream, the first of them a full backup, or the beginning of a log. */
+/**
+ * The files of one table to restore: parts of one stream, of which the first is a full backup or the beginning of a
+ * log.
+ */
 interface Restorable {
   readonly name: string;
   readonly parts: readonly Part[];
 }
 
-/** What one backup holds of a table. */
+/** The part of a table that one backup holds. */
 interface Part {
-  /** For people: where it comes from. */
+  /** The place that the part comes from, for people. */
   readonly source: string;
-  /** What the manifest says of it, where it has one. */
+  /** The manifest's record of the table, if the part has one. */
   readonly table?: BackedUpTable;
-  /** Reads all of it, and gives its size in bytes. `onProgress` gets the part of 1 that was read, and the bytes. */
+  /**
+   * Reads the whole part, and resolves with its size in bytes. `onProgress` gets the part of 1 that was read, and the
+   * bytes. Rejects for a damaged part.
+   */
   check(onProgress: (part: number, bytes: number) => void): Promise<number>;
   read(): AsyncIterable<Buffer>;
 }
@@ -50,21 +56,24 @@ interface Part {
 interface Restored {
   readonly name: string;
   readonly from: string;
-  /** Undefined: the server, a stock one, does not say. */
+  /** The number of keys; undefined when the server, a stock one, does not say. */
   readonly keys?: number;
   readonly revision?: number;
-  /** From its first byte until it served. */
+  /** Seconds from the first byte until the table served. */
   readonly seconds: number;
 }
 
-/** `coxswain restore`: replaces tables by those of a backup directory, of backups of FlushAndBackupBinlog, or of both. */
+/**
+ * Runs `coxswain restore`: replaces tables by those of a backup directory, of backups of FlushAndBackupBinlog, or of
+ * both.
+ */
 export async function restore(flags: RestoreFlags): Promise<void> {
   if (flags.fromBinlogBackup === undefined) {
     await restoreAll(select(await findFiles(flags), flags), flags);
     return;
   }
   if (flags.dir === undefined && flags.incremental.length > 0) directoryOf(flags);
-  // What reads the configuration of nodes is loaded for this alone.
+  // This command alone loads the module that reads the configuration of nodes.
   const { withBinlogBackups } = await import('./binlog-backups.js');
   await withBinlogBackups(flags, async (backups) => {
     const files = flags.dir === undefined ? new Map<string, Restorable>() : await findFiles(flags);
@@ -88,7 +97,10 @@ async function findFiles(flags: RestoreFlags): Promise<Map<string, Restorable>> 
   return byName;
 }
 
-/** `others`: tables that are not in the directory. */
+/**
+ * Selects the tables that the flags ask for. `others` are tables that are not in the directory. Throws usage errors and
+ * failures.
+ */
 function select(
   byName: ReadonlyMap<string, Restorable>,
   flags: RestoreFlags,
@@ -114,7 +126,7 @@ function fileOf(reader: BackupReader, table: BackedUpTable): Part {
   };
 }
 
-/** What came after the files, or makes the whole table where there are none. */
+/** Adds the log after each table's files; a table without files is made from its log alone. */
 function withLogs(restorables: readonly Restorable[], backups: BinlogBackupReader): Restorable[] {
   return restorables.map((restorable) => {
     const { name, parts } = restorable;
@@ -136,20 +148,21 @@ function withLogs(restorables: readonly Restorable[], backups: BinlogBackupReade
         return sizeBytes;
       },
     };
-    // A log that begins with the table's first write makes all of it.
+    // A log that begins with the table's first write makes the whole table.
     return { name, parts: log.isWhole ? [part] : [...parts, part] };
   });
 }
 
-/** Undefined: a stock server's, which names no moment. */
+/** Returns the moment of a backup; undefined for a stock server's, which names none. */
 function momentOf(table: BackedUpTable | undefined): LogStart | undefined {
   const { shard_id: shardId, revision } = table ?? {};
   return shardId === undefined || revision === undefined ? undefined : { shardId, revision };
 }
 
 /**
- * What a later backup has of each table goes after the earlier ones; a full one takes their place. One of changes is of
- * every table that there was: what it lacks had been deleted. `wanted`: no other table is looked at; undefined: all.
+ * Adds the tables of a later backup. A backup of changes goes after the earlier parts of a table, and a full one takes
+ * their place. A backup of changes lists every table that existed, so a table that it lacks had been deleted. Looks
+ * only at the tables in `wanted`; undefined means all.
  */
 async function addIncremental(
   byName: Map<string, Restorable>,
@@ -189,7 +202,7 @@ function isIncremental({ type }: BackedUpTable): boolean {
 }
 
 async function restoreAll(restorables: readonly Restorable[], flags: RestoreFlags): Promise<void> {
-  // All of it, before any table is replaced: half of an old state and half of a new one helps nobody.
+  // Everything is checked before any table is replaced: half of an old state and half of a new one helps nobody.
   const sizes = await checkAll(restorables, flags);
   if (flags.dryRun) {
     printPlan(flags, restorables, sizes);
@@ -203,7 +216,7 @@ async function restoreAll(restorables: readonly Restorable[], flags: RestoreFlag
     const bars = new TransferBars();
     try {
       const places = restorables.map((table, place) => ({ table, sizeBytes: sizes[place]! }));
-      // Restores at the same time overtake each other in a stock server's list of tables, and most of them fail.
+      // On a stock server, restores at the same time overtake each other in its list of tables, and most of them fail.
       const parallel = (await isStock(client)) ? 1 : flags.parallel;
       await inParallel(places, parallel, async ({ table, sizeBytes }, signal) => {
         try {
@@ -223,7 +236,7 @@ async function restoreAll(restorables: readonly Restorable[], flags: RestoreFlag
   printRestored(flags, restored);
 }
 
-/** Whether the server is Regatta's or Armada's: those say neither role nor id of their cluster, or have no such service. */
+/** Whether the server is Regatta's or Armada's: those have neither a role nor a cluster id, or no such service. */
 async function isStock(client: Coxswain): Promise<boolean> {
   try {
     const { role, clusterId } = await client.cluster.status();
@@ -234,7 +247,7 @@ async function isStock(client: Coxswain): Promise<boolean> {
   }
 }
 
-/** Gives their sizes in bytes. */
+/** Reads and checks all files, and resolves with the size of each table in bytes. */
 async function checkAll(restorables: readonly Restorable[], { parallel }: RestoreFlags): Promise<number[]> {
   const bars = new TransferBars();
   try {
@@ -244,7 +257,7 @@ async function checkAll(restorables: readonly Restorable[], { parallel }: Restor
   }
 }
 
-/** The errors whose own texts say that nothing was changed. */
+/** The codes of errors whose own texts say that nothing was changed. */
 const saysNothingWasChanged: ReadonlySet<string> = new Set([
   'archiveFailed',
   'archiveIncomplete',
@@ -255,7 +268,7 @@ const saysNothingWasChanged: ReadonlySet<string> = new Set([
   'restoreInterrupted',
 ]);
 
-/** The error, and what that means for the table. */
+/** Describes the error of a restore, and its meaning for the table. */
 export function describeFailedRestore(error: Error): string {
   const advice = adviceOf(error);
   const message = advice === undefined ? error.message : `${error.message}: ${advice}`;
@@ -265,7 +278,7 @@ export function describeFailedRestore(error: Error): string {
   return saysSo ? message : `${message}: the table is as it was`;
 }
 
-/** Gives the size in bytes. */
+/** Reads and checks the files of one table, and resolves with their size in bytes. */
 async function check({ name, parts }: Restorable, bars: TransferBars): Promise<number> {
   const bar = bars.add('check', name);
   let sizeBytes = 0;
@@ -306,7 +319,7 @@ async function send(
         bar.update(sentBytes / sizeBytes, sentBytes);
       }
     }
-    // Regatta leaves an empty file of an empty table. A restore that sends nothing would be refused.
+    // Regatta leaves an empty file for an empty table. A restore that sends nothing would be refused.
     if (sizeBytes === 0 && sentBytes === 0) yield STREAM_IDENTIFIER;
   };
   const beganAtMs = performance.now();
@@ -335,7 +348,10 @@ async function send(
   }
 }
 
-/** A stock server has refused the restore for another change of its tables, and changed nothing: it may be sent again. */
+/**
+ * Whether a stock server has refused the restore for another change of its tables. It has changed nothing then, so the
+ * table may be sent again.
+ */
 function isConflict(error: unknown): boolean {
   return error instanceof CoxswainError && error.code === StatusCode.ABORTED && error.errorCode === '';
 }

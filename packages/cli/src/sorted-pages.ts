@@ -1,15 +1,18 @@
 import type { mvcc, regatta } from '@coxswain/protocol';
 import { failure } from './exit.js';
 
-/** What pairs may be sorted by, in etcdctl's words. */
+/** The properties by which pairs may be sorted, in etcdctl's words. */
 export const sortTargets = ['CREATE', 'KEY', 'MODIFY', 'VALUE', 'VERSION'] as const;
-/** In etcdctl's words. */
+/** The orders in which pairs may be sorted, in etcdctl's words. */
 export const sortOrders = ['ASCEND', 'DESCEND'] as const;
 
 export type SortTarget = (typeof sortTargets)[number];
 export type SortOrder = (typeof sortOrders)[number];
 
-/** Servers answer in the order of keys, so anything else is sorted here, in memory: so many bytes of keys and values. */
+/**
+ * The most bytes of keys and values that are sorted: servers answer in the order of keys, so any other order is made
+ * here, in memory.
+ */
 const SORTED_SIZE_BYTES_MAX = 256 * 1024 * 1024;
 
 const compares: Readonly<Record<SortTarget, (a: mvcc.KeyValue, b: mvcc.KeyValue) => number>> = {
@@ -23,14 +26,15 @@ const compares: Readonly<Record<SortTarget, (a: mvcc.KeyValue, b: mvcc.KeyValue)
 export interface SortOptions {
   readonly by: SortTarget;
   readonly order: SortOrder;
-  /** 0: no limit. */
+  /** The number of pairs to keep; 0 for no limit. */
   readonly limit: number;
   readonly keysOnly: boolean;
 }
 
 /**
- * The pairs of all pages as one page, sorted; pairs that are equal in that stay in the order of keys. With a `limit`
- * above 0 the first so many, which is all that is held; with `keysOnly` without the values, which may decide the order. Throws a failure past 256 MiB.
+ * Yields the pairs of all pages as one sorted page. Pairs that are equal in the property stay in the order of keys.
+ * With a `limit` above 0 the page has the first so many, and no more are held; with `keysOnly` it has no values, which
+ * may still decide the order. Throws a failure above 256 MiB.
  */
 export async function* sortedPage(
   pages: AsyncIterable<regatta.RangeResponse>,

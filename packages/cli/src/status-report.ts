@@ -5,23 +5,23 @@ import { formatSize } from './output.js';
 
 type StatusAnswer = Answer<regatta.StatusResponse>;
 
-/** Which part of the answers a report holds. */
+/** Selects a part of the answers for a report. */
 export interface StatusFilter {
-  /** Shows only this table, and faults of the nodes themselves. Undefined: every table. */
+  /** The only table to show, beside faults of the nodes themselves; undefined for every table. */
   readonly table?: string | undefined;
-  /** Only endpoints and tables with something wrong. */
+  /** True shows only endpoints and tables with something wrong. */
   readonly problems: boolean;
 }
 
-/** How many names a line holds before it says how many more there are. */
+/** The most names on a line, before it says how many more there are. */
 const NAMES_MAX = 5;
 
 /**
- * The state of a cluster in rows, from what its nodes answered. A problem of a table stands with that table alone;
+ * The state of a cluster in rows, from the answers of its nodes. A problem of a table stands with that table alone;
  * those of a node itself have a row of their own, with an empty table.
  */
 export class StatusReport {
-  /** What the filter leaves of the answers. */
+  /** The answers that the filter leaves. */
   readonly answers: readonly StatusAnswer[];
   readonly #all: readonly StatusAnswer[];
 
@@ -30,7 +30,7 @@ export class StatusReport {
     this.answers = problems ? this.#all.filter(hasProblem).map(keepProblems) : this.#all;
   }
 
-  /** One line about all that was asked, whatever the filter of problems leaves out. */
+  /** One line about everything that was asked, whatever the filter of problems leaves out. */
   get summary(): string {
     const answering = this.#all.filter(({ response }) => response !== undefined).length;
     const tables = new Set(this.#all.flatMap(({ response }) => [...(response?.tables.keys() ?? [])]));
@@ -49,19 +49,19 @@ export class StatusReport {
     return `${answering} of ${counted(this.#all.length, 'endpoint')} ${answer}, ${counted(tables.size, 'table')}: ${wrong.join(', ') || 'no problems'}`;
   }
 
-  /** The tables without a leader on any node that answers, sorted. */
+  /** The names of the tables without a leader on any node that answers, sorted. */
   get leaderless(): string[] {
     return this.#tablesWhere(({ leader }) => leader === '0');
   }
 
-  /** A table has no leader for lack of members, or of a reason: a stock server gives none. */
+  /** True when a table has no leader for lack of members, or gives no reason, as on a stock server. */
   get #lacksMembers(): boolean {
     return this.#tablesWhere((table) => table.leader === '0' && table.leaderless !== 'leaderless').length > 0;
   }
 
   /** The endpoints of nodes that know no cluster, and so no table. */
   get #clusterless(): string[] {
-    // A stock server has no role, and says in its info what it is.
+    // A stock server has no role, and its info names the server.
     const isClusterless = ({ role, info }: regatta.StatusResponse) =>
       role === '' && info.startsWith('coxswain ');
     return this.#all
@@ -69,7 +69,10 @@ export class StatusReport {
       .map(({ endpoint }) => endpoint);
   }
 
-  /** Why the state is not known, or not well enough to take writes; undefined: it is. Scripts must see it. */
+  /**
+   * Why the state is not known, or not good enough to take writes; undefined when it is. Scripts must see it, so it
+   * fails the command.
+   */
   get failure(): string | undefined {
     const silent = this.#all.filter(({ response }) => response === undefined);
     const reasons: string[] = [];
@@ -96,7 +99,7 @@ export class StatusReport {
     return reasons.length > 0 ? reasons.join('; ') : undefined;
   }
 
-  /** The nodes and their tables. */
+  /** The nodes and their tables, a row each. */
   get tables(): Shown {
     const rows = this.answers.flatMap(({ endpoint, response, error }) =>
       response ? statusRows(endpoint, response) : [[endpoint, '', '', '', '', '', '', '', error ?? '']],
@@ -108,7 +111,10 @@ export class StatusReport {
     };
   }
 
-  /** How each table follows the leader cluster; no rows on a leader cluster, or of a stock server, which has no role. */
+  /**
+   * How each table follows the leader cluster. There are no rows for a leader cluster, or for a stock server, which has
+   * no role.
+   */
   get following(): Shown {
     const rows = this.answers.flatMap(({ endpoint, response }) => {
       if (response === undefined || response.role === '' || response.role === 'leader') return [];
@@ -133,7 +139,7 @@ export class StatusReport {
     };
   }
 
-  /** Who follows each table of a leader cluster. */
+  /** The followers of each table of a leader cluster. */
   get followed(): Shown {
     const rows = this.answers.flatMap(({ endpoint, response }) =>
       (response?.followers ?? []).map(({ table, follower, leaderIndex, lagEntries, lastSeenMs }) => [
@@ -152,7 +158,7 @@ export class StatusReport {
     };
   }
 
-  /** How far each table is archived, by the node that archives it; no rows where no archive is configured. */
+  /** How far each table is archived, by the node that archives it. There are no rows when no archive is configured. */
   get archived(): Shown {
     const rows = this.answers.flatMap(({ endpoint, response }) =>
       [...(response?.tables ?? [])].flatMap(([name, { archive }]) => {
@@ -179,7 +185,7 @@ export class StatusReport {
     };
   }
 
-  /** The names of the tables of which some node says so, sorted. */
+  /** Returns the names of the tables for which `holds` is true of some node's status, sorted. */
   #tablesWhere(holds: (status: regatta.TableStatus) => boolean): string[] {
     const names = new Set<string>();
     for (const { response } of this.#all) {
@@ -208,12 +214,12 @@ function statusRows(endpoint: string, response: regatta.StatusResponse): string[
     : [[endpoint, id, version, '', '', '', '', '', ofNode.join('; ')], ...rows];
 }
 
-/** Gives the faults of a table; a stock server does not say that it has no leader. */
+/** Returns the faults of a table. A stock server does not report that a table has no leader. */
 function problemsOf({ errors, leader }: regatta.TableStatus): readonly string[] {
   return errors.length === 0 && leader === '0' ? ['no leader'] : errors;
 }
 
-/** Gives the faults of the node that concern no table. */
+/** Returns the faults of a node that concern no table. */
 function nodeProblems({ errors, tables }: regatta.StatusResponse): string[] {
   const ofTables = new Set([...tables.values()].flatMap((table) => table.errors));
   return errors.filter((error) => !ofTables.has(error));
@@ -228,13 +234,13 @@ function keepProblems(answer: StatusAnswer): StatusAnswer {
   return keepTables(answer, (_name, table) => table !== undefined && problemsOf(table).length > 0);
 }
 
-/** Gives an answer without the other tables and their faults. */
+/** Returns an answer with the tables that are kept, without the faults of the others. */
 function keepTables(
   { endpoint, response, error }: StatusAnswer,
   isKept: (name: string, table: regatta.TableStatus | undefined) => boolean,
 ): StatusAnswer {
   if (response === undefined) return { endpoint, ...(error !== undefined && { error }) };
-  // A stock server lists them in no order.
+  // A stock server lists its tables in no order.
   const sorted = [...response.tables].sort(([a], [b]) => (a < b ? -1 : 1));
   const tables = new Map(sorted.filter(([name, table]) => isKept(name, table)));
   const kept = new Set([...tables.values()].flatMap((table) => table.errors));

@@ -1,6 +1,6 @@
 import { failure } from './exit.js';
 
-/** All of stdin. */
+/** Reads all of stdin. */
 export async function readAll(): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
@@ -10,19 +10,19 @@ export async function readAll(): Promise<Buffer> {
 const NEWLINE = 0x0a;
 
 /**
- * The longest line that is read, in bytes: a value of 2 MiB in which every byte is written as `\xNN`, and room to spare.
- * Input without line feeds must not be gathered without end.
+ * The longest line that is read, in bytes: a value of 2 MiB in which every byte is written as `\xNN`, and room to
+ * spare. Without a limit, input without line feeds would be gathered without end.
  */
 const LINE_SIZE_BYTES_MAX = 16 * 1024 * 1024;
 
 /**
- * The lines of stdin as bytes, without their ends: keys and values need not be text. Throws a failure at a line of more
- * than 16 MiB.
+ * Yields the lines of stdin as bytes, without their ends: keys and values need not be text. Throws a failure for a line
+ * of more than 16 MiB.
  */
 export class StdinLines implements AsyncIterable<Buffer> {
-  /** What was taken from stdin so far. */
+  /** The bytes taken from stdin so far. */
   bytesRead = 0;
-  /** Whether a line feed followed the line that was given last. */
+  /** True when a line feed followed the line that was yielded last. */
   isTerminated = true;
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Buffer> {

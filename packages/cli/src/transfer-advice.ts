@@ -3,7 +3,7 @@ import { LEADER_CLUSTERS_ONLY_ADVICE, METHOD_UNKNOWN_ADVICE } from './failed-cal
 
 const adviceOfStatus: Partial<Record<StatusCode, string>> = {
   [StatusCode.UNAUTHENTICATED]: 'give the right --token',
-  // Of a stock server, which sends no codes.
+  // A stock server answers so, and sends no codes.
   [StatusCode.UNIMPLEMENTED]:
     'only leader clusters that serve maintenance.v1 do that: give the --endpoints of one',
 };
@@ -13,7 +13,10 @@ const adviceOfCode: Readonly<Record<string, string>> = {
   notForThisRole: LEADER_CLUSTERS_ONLY_ADVICE,
 };
 
-/** What to do about an error that comes however often a backup or a restore is repeated; undefined: it may not. */
+/**
+ * Returns the advice for an error that comes however often a backup or a restore is repeated; undefined for an error
+ * that may pass.
+ */
 export function adviceOf(error: Error): string | undefined {
   if (!(error instanceof CoxswainError)) return undefined;
   return adviceOfCode[error.errorCode] ?? adviceOfStatus[error.code];

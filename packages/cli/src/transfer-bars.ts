@@ -1,19 +1,19 @@
 import { MultiBar, Presets } from 'cli-progress';
 import { formatSize } from './output.js';
 
-/** How far a table is. */
+/** The progress bar of one table. */
 export interface TransferBar {
-  /** `part`: of 1. */
+  /** Shows progress; `part` is a part of 1. */
   update(part: number, bytes: number): void;
   stop(): void;
 }
 
 const nothing: TransferBar = { update: () => undefined, stop: () => undefined };
 
-/** A bar per table that is under way, on stderr, when that is a terminal; else nothing. */
+/** Shows a bar on stderr for each table that is under way; nothing when stderr is not a terminal. */
 export class TransferBars {
   readonly #bars: MultiBar | undefined;
-  /** The bars hide the cursor, so they end first; then the signal ends the process as it would have. */
+  /** Ends the bars, which hide the cursor, and then lets the signal end the process as it would have without them. */
   readonly #showCursor = (signal: NodeJS.Signals): void => {
     this.stop();
     process.kill(process.pid, signal);

@@ -8,7 +8,7 @@ import {
 import { failure, usageError } from './exit.js';
 import { parseNames } from './name-list.js';
 
-/** A node takes and sends eight at a time. */
+/** The tables that are transferred at the same time: by default, and at most. A node takes and sends eight. */
 const PARALLEL_DEFAULT = 4;
 const PARALLEL_MAX = 8;
 const units: Readonly<Record<string, number>> = {
@@ -22,19 +22,19 @@ const units: Readonly<Record<string, number>> = {
   gb: 1000 ** 3,
 };
 
-/** What backup and restore have in common. */
+/** The flags that backup and restore have in common. */
 export interface TransferFlags extends ConnectionFlags {
-  /** Undefined only where the archive is restored from. */
+  /** The directory of the backup; undefined only for a restore from the archive. */
   readonly dir?: string;
-  /** Undefined: all. */
+  /** The names of the tables; undefined for all. */
   readonly tables?: readonly string[];
   readonly parallel: number;
-  /** Bytes a second, of all tables together; 0: no limit. */
+  /** Bytes a second, of all tables together; 0 for no limit. */
   readonly rate: number;
   readonly dryRun: boolean;
 }
 
-/** The flags of Regatta's commands, and ours. */
+/** Adds the flags of Regatta's commands, and ours. */
 export function withTransferFlags(command: Command): Command {
   return withAddressFlag(withConnectionFlags(command))
     .option('--dir <directory>', 'Directory of the backup.')
@@ -70,13 +70,16 @@ export function transferFlags<Flags extends TransferFlags>(command: Command): Fl
   };
 }
 
-/** The directory, of a command that takes one. */
+/** Returns the directory of a command that needs one. Throws a usage error without it. */
 export function directoryOf({ dir }: TransferFlags): string {
   if (dir === undefined) throw usageError('--dir: name the directory of the backup');
   return dir;
 }
 
-/** Those that were asked for, in the order of `known`; all where none was named. */
+/**
+ * Returns the tables that were asked for, in the order of `known`; all of them when none was named. Throws a failure
+ * for a table that is not known, with the text of `missing`.
+ */
 export function selectTables(
   known: readonly string[],
   wanted: readonly string[] | undefined,
@@ -90,7 +93,7 @@ export function selectTables(
   return known.filter((name) => wanted?.includes(name) ?? true);
 }
 
-/** `earlier`: those of the same flag before. */
+/** Adds the names of one `--tables` to `earlier`, those of the same flag before. */
 function collectNames(text: string, earlier: readonly string[] = []): string[] {
   return [...earlier, ...parseNames('--tables', text)];
 }

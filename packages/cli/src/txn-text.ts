@@ -3,7 +3,7 @@ import type { mvcc } from '@coxswain/protocol';
 import { usageError } from './exit.js';
 import { toBytes } from './key-range.js';
 
-/** A transaction as `coxswain txn` reads it. */
+/** A transaction, as `coxswain txn` reads it. */
 export interface TxnText {
   readonly compares: mvcc.Compare[];
   readonly success: mvcc.RequestOp[];
@@ -88,7 +88,7 @@ function parseInteger(text: string, line: string): bigint {
 }
 
 function parseOperation(line: string, isHex: boolean): mvcc.RequestOp {
-  // A quoted text is one word. Only a word that is not quoted is a flag.
+  // A quoted text is one word, and only a word that is not quoted is a flag.
   const words = line.match(/"(?:[^"\\]|\\.)*"|'[^']*'|\S+/g) ?? [];
   const flags = new Map<string, string>();
   const names = words.filter((word) => {
@@ -131,7 +131,10 @@ function parseOperation(line: string, isHex: boolean): mvcc.RequestOp {
   }
 }
 
-/** A key or a value: a word, or a text in quotes. Escapes in double quotes are those of JSON, and `\xNN` for a byte. */
+/**
+ * Returns the bytes of a key or value, which is a word or a text in quotes. In double quotes the escapes are those of
+ * JSON, and `\xNN` for a byte. Throws a usage error.
+ */
 function readBytes(text: string, isHex: boolean): Buffer {
   const quote = text.length > 1 && text.at(0) === text.at(-1) ? text.at(0) : undefined;
   if (quote === undefined && /^["']/.test(text)) throw usageError(`txn: a quote is not closed: ${text}`);

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 
 /**
- * Writes to stdout with back-pressure, so that a large range is never held in memory. Small pieces are gathered:
- * a write to a pipe or a file is a system call.
+ * Writes to stdout with back-pressure, so that a large range is never held in memory. It gathers small pieces, since
+ * every write to a pipe or a file is a system call.
  */
 export class Writer {
   readonly #stream: NodeJS.WritableStream;
@@ -18,7 +18,10 @@ export class Writer {
     this.#sizeBytes += piece.length;
   }
 
-  /** Resolves when the reader takes more. Call it now and then, and at the end. */
+  /**
+   * Writes what was gathered, when it is at least so much, and resolves when the reader takes more. Callers call it now
+   * and then, and at the end.
+   */
   async flush(leastSizeBytes = 0): Promise<void> {
     if (this.#sizeBytes === 0 || this.#sizeBytes < leastSizeBytes) return;
     const pieces = this.#pieces.map((piece) => (typeof piece === 'string' ? Buffer.from(piece) : piece));

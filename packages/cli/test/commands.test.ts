@@ -26,8 +26,8 @@ afterAll(async () => {
 type Input = { readonly stdin?: string; readonly typed?: string; readonly env?: NodeJS.ProcessEnv };
 
 /**
- * A command against the node, within this process. A busy machine may take longer than the five seconds that people wait:
- * no verdict depends on that.
+ * Runs a command against the node, within this process. A busy machine may take longer than the five seconds that
+ * people wait: no verdict depends on that.
  */
 function command(args: readonly string[], { stdin, typed, env }: Input = {}): Promise<Outcome> {
   return runHere([...args, '--endpoints', node.endpoint], {
@@ -37,7 +37,7 @@ function command(args: readonly string[], { stdin, typed, env }: Input = {}): Pr
   });
 }
 
-/** The output of a command that must succeed and say nothing on stderr. */
+/** Returns the output of a command that must succeed and write nothing to stderr. */
 async function output(
   args: readonly string[],
   stdin?: string,
@@ -223,7 +223,7 @@ describe('data (docs/compatibility.md, "What scripts may rely on")', () => {
     };
     const { createRevision, modRevision } = kvs[0]!;
     expect(BigInt(modRevision)).toBeGreaterThan(BigInt(createRevision));
-    /** How many keys a filter leaves, by its bound's distance from the revision that the key has. */
+    /** Returns the number of keys that a filter leaves, by its bound's distance from the revision of the key. */
     const left = async (flag: string, revision: string, distance: bigint): Promise<string> =>
       output(['get', '', '--prefix', '--count-only', flag, String(BigInt(revision) + distance)]);
     for (const [flag, revision, outside] of [

@@ -67,7 +67,7 @@ async function clientOf({ endpoint }: Member): Promise<Coxswain> {
   return client;
 }
 
-/** Makes a table, as soon as the cluster can make one. Gives the refusal for any other reason. */
+/** Makes a table, as soon as the cluster can make one. Returns the refusal for any other reason. */
 async function make(client: Coxswain, name: string): Promise<string | undefined> {
   for (;;) {
     try {

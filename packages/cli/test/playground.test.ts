@@ -17,8 +17,8 @@ beforeEach(async () => {
 });
 
 /**
- * An offset at which every port of three nodes and a follower is free, and no other test's, and so at the next one. All are
- * below those that connections are given.
+ * Finds an offset at which every port of three nodes and a follower is free, and at the next offset, too, and no other
+ * test's. All ports are below those that the system gives to connections.
  */
 async function freeOffset(): Promise<number> {
   for (;;) {

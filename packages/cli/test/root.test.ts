@@ -13,7 +13,7 @@ test('every command is there when it is named, beside few others, and all are th
   }
 });
 
-/** The command and all under it. */
+/** Yields a command and all commands under it. */
 function* withChildren(command: Command): Generator<Command> {
   yield command;
   for (const child of command.commands) yield* withChildren(child);

@@ -47,13 +47,13 @@ test('SIGHUP reads certificates, tokens and the log level again, and one line sa
     ],
     { env: { COXSWAIN_TABLES_TOKEN_FILE: tokenFile } },
   );
-  /** The line that a SIGHUP leads to; `nth` counts from 1. */
+  /** Resolves with the line that a SIGHUP leads to; `nth` counts from 1. */
   const answer = (nth: number): Promise<string> =>
     until(`SIGHUP is answered ${nth} times`, () => {
       const lines = node!.stdout.split('\n').slice(0, -1);
       return lines.filter((line) => line.includes('SIGHUP: read again'))[nth - 1];
     });
-  /** Whether a table is made with a token, by a client that trusts one certificate alone. */
+  /** Whether a table can be made with a token, by a client that trusts one certificate alone. */
   const create = async (name: string, token: string, { cert }: SelfSigned): Promise<boolean> => {
     const client = await Coxswain.connect({
       endpoints: [`https://127.0.0.1:${api}`],

@@ -59,7 +59,7 @@ beforeEach(async () => {
 
 afterEach(() => directory.remove());
 
-/** One clear line on stderr, no stack trace. */
+/** Expects one clear line on stderr, and no stack trace. */
 function expectOneLine(outcome: Outcome, exitCode: number, line: RegExp): void {
   expect(outcome.stderr).toMatch(/^coxswain: [^\n]+\n$/);
   expect(outcome.stderr).toMatch(line);
@@ -67,7 +67,7 @@ function expectOneLine(outcome: Outcome, exitCode: number, line: RegExp): void {
   expect(outcome.exitCode).toBe(exitCode);
 }
 
-/** What others than their owner may use, of all that a directory holds. */
+/** Returns the files and directories that others than their owner may use. */
 function openTo(path: string): { files: boolean; open: string[] } {
   const names = readdirSync(path, { recursive: true }) as string[];
   const open = names.filter((name) => (statSync(join(path, name)).mode & 0o077) !== 0);

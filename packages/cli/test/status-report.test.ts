@@ -4,7 +4,7 @@ import { StatusReport } from '../src/status-report.js';
 
 const noLeader = (name: string): string => `table '${name}': no leader: 1 of 3 members answer`;
 
-/** What a node answers, with so many sound tables beside those that have problems. */
+/** Makes the answer of a node, with so many sound tables beside those that have problems. */
 function answer(
   endpoint: string,
   options: {

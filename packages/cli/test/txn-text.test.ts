@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { parseTxnText } from '../src/txn-text.js';
 
-/** Key and value of the only put. */
+/** Returns the key and the value of the only put of a transaction. */
 function put(line: string, isHex = false): [Buffer, Buffer] {
   const { request } = parseTxnText(`\n${line}\n`, isHex).success[0]!;
   if (request?.$case !== 'requestPut') throw new Error('not a put');

@@ -7,6 +7,7 @@ export type Integer = number | bigint;
 const empty = Buffer.alloc(0);
 const noUpperBound = Buffer.from([0]);
 
+/** Returns the bytes of a key or a value, in the same memory where they are bytes already; none for undefined. */
 export function toBuffer(bytes: Bytes | undefined): Buffer {
   if (bytes === undefined) return empty;
   if (typeof bytes === 'string') return Buffer.from(bytes);

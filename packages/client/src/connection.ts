@@ -47,7 +47,10 @@ const healthCheck: Method<Buffer, Buffer> = {
 const servingResponse = Buffer.from([0x08, 0x01]);
 
 const DEFAULT_TIMEOUT_MS = 5_000;
-/** The pause between rounds over all endpoints, in milliseconds; it doubles up to the greatest. */
+/**
+ * Milliseconds of the first pause between rounds over all endpoints, which is doubled from round to round, and of the
+ * longest.
+ */
 const BACKOFF_LEAST_MS = 25;
 const BACKOFF_GREATEST_MS = 500;
 /** Milliseconds after which a read that a node has not answered is sent to another node as well. */
@@ -55,8 +58,8 @@ const SILENCE_MS = 1_000;
 /** Milliseconds that finding out why there is no connection may take. */
 const DIAGNOSIS_MS = 1_000;
 /**
- * The least milliseconds that must be left for another attempt: a server answers up to 250 ms before the deadline with
- * the reason, and a call that is cut off earlier is only known to be unanswered.
+ * The fewest milliseconds that must be left for another attempt: a server answers up to 250 ms before the deadline with
+ * the reason, and of a call that is cut off earlier nothing is known but that it was not answered.
  */
 const ATTEMPT_MS_MIN = 300;
 
@@ -75,7 +78,7 @@ export class Connection {
     this.#metadata = metadataOf(options.token ? { authorization: `Bearer ${options.token}` } : {});
   }
 
-  /** The endpoint that calls go to now. */
+  /** The address of the endpoint that calls go to now. */
   get endpoint(): string {
     return this.#endpoints[this.#current]!.address;
   }
@@ -213,7 +216,7 @@ export class Connection {
     call.answer.then(over, over);
     const source = messages[Symbol.asyncIterator]();
     // Resolves with undefined at the end of the messages, and also when the server has answered or is gone: it takes no
-    // more of them, and the next may be long in coming.
+    // more messages then, and the next one may be long in coming.
     const next = (): Promise<Request | undefined> =>
       new Promise((resolve, reject) => {
         interrupt = () => resolve(undefined);
@@ -277,8 +280,8 @@ export class Connection {
   }
 
   /**
-   * Asks the current node, and after a silence the next one as well, and so on; the first answer counts. A node that
-   * hangs delays a read by a second, and a slow one is not cut short.
+   * Asks the current node, after a second of silence the next one as well, and so on; the first answer counts. So a
+   * node that hangs delays a read by a second, and one that is merely slow is not cut short.
    */
   #askAround<Request, Response>(
     method: Method<Request, Response>,
@@ -317,7 +320,10 @@ export class Connection {
     });
   }
 
-  /** The endpoint of the next attempt. Throws once the client is closed, since a new channel would never be closed. */
+  /**
+   * Returns the endpoint of the next attempt. Throws once the client is closed, since a new channel would never be
+   * closed.
+   */
   #chosen(): Endpoint {
     const endpoint = this.#endpoints[this.#current]!;
     if (this.#isClosed) throw new CoxswainError(Status.CANCELLED, 'the client is closed', endpoint.address);
@@ -331,7 +337,7 @@ export class Connection {
     }
   }
 
-  /** Pauses after each round over the endpoints. Returns false when there is no time for another attempt. */
+  /** Pauses after each round over the endpoints. Resolves with false when there is no time for another attempt. */
   async #pause(attempt: number, deadline: number): Promise<boolean> {
     const round = Math.floor(attempt / this.#endpoints.length);
     const isRoundComplete = attempt % this.#endpoints.length === 0;

@@ -17,6 +17,7 @@ export interface KeyRangeOptions {
   readonly prefix?: boolean;
 }
 
+/** The options of a read. */
 export interface RangeOptions extends KeyRangeOptions, CallOptions {
   /** The most keys to return; 0, the default, means no limit. */
   readonly limit?: Integer;
@@ -25,23 +26,34 @@ export interface RangeOptions extends KeyRangeOptions, CallOptions {
    * answer from its own data, which may be stale, at a fraction of the cost.
    */
   readonly linearizable?: boolean;
+  /** True returns pairs without their values. */
   readonly keysOnly?: boolean;
+  /** True returns no pairs, only their number. */
   readonly countOnly?: boolean;
+  /** The least mod revision of the pairs to return; 0, the default, means no limit. */
   readonly minModRevision?: Integer;
+  /** The greatest mod revision of the pairs to return; 0, the default, means no limit. */
   readonly maxModRevision?: Integer;
+  /** The least create revision of the pairs to return; 0, the default, means no limit. */
   readonly minCreateRevision?: Integer;
+  /** The greatest create revision of the pairs to return; 0, the default, means no limit. */
   readonly maxCreateRevision?: Integer;
-  /** Reads the table as of this revision. Fails with OUT_OF_RANGE when its history is gone or it has not come yet. */
+  /**
+   * The revision as of which the table is read; by default the newest. The read fails with OUT_OF_RANGE when the
+   * history of that revision is gone, or the revision has not come yet.
+   */
   readonly revision?: Integer;
-  /** On a follower cluster, asks the leader cluster, which may be far away, instead of the nearby replica. */
+  /** True makes a follower cluster ask the leader cluster, which may be far away, instead of the nearby replica. */
   readonly fromLeaderCluster?: boolean;
 }
 
+/** The options of a put. */
 export interface PutOptions extends CallOptions {
   /** True returns the pair that was there before. */
   readonly prevKv?: boolean;
 }
 
+/** The options of a deletion. */
 export interface DeleteOptions extends KeyRangeOptions, CallOptions {
   /** True returns the removed pairs, as many as fit into the response. */
   readonly prevKv?: boolean;
@@ -81,12 +93,12 @@ export class Coxswain {
     return new Coxswain(connection);
   }
 
-  /** The endpoint that calls go to now. */
+  /** The address of the endpoint that calls go to now. */
   get endpoint(): string {
     return this.#connection.endpoint;
   }
 
-  /** Returns the pair with this key, or undefined. */
+  /** Returns the pair with this key; undefined when there is none. Rejects with a CoxswainError. */
   async get(
     table: string,
     key: Bytes,
@@ -96,12 +108,18 @@ export class Coxswain {
     return kvs[0];
   }
 
-  /** Reads one page of a range, up to 4 MiB; `more` says whether it was cut. To read all of it, use `iterateRange`. */
+  /**
+   * Reads one page of a range, up to 4 MiB; `more` says whether it was cut. To read all of a range, use `iterateRange`.
+   * Rejects with a CoxswainError.
+   */
   range(table: string, key: Bytes, options?: RangeOptions): Promise<regatta.RangeResponse> {
     return this.#connection.unary(regatta.KVService.range, rangeRequest(table, key, options), true, options);
   }
 
-  /** Yields every pair of a range of any size, from one point-in-time view. Leaving the loop cancels the rest. */
+  /**
+   * Yields every pair of a range of any size, from one point-in-time view. Leaving the loop cancels the rest. Throws a
+   * CoxswainError.
+   */
   async *iterateRange(
     table: string,
     key: Bytes,
@@ -112,7 +130,7 @@ export class Coxswain {
 
   /**
    * Yields a range of any size from one point-in-time view, in pages as the server sends them. Leaving the loop cancels
-   * the rest.
+   * the rest. Throws a CoxswainError.
    */
   iteratePages(
     table: string,
@@ -126,7 +144,7 @@ export class Coxswain {
     );
   }
 
-  /** Stores a pair. */
+  /** Stores a pair. Rejects with a CoxswainError, and for an unknown outcome with an OutcomeUnknownError. */
   put(table: string, key: Bytes, value: Bytes, options?: PutOptions): Promise<regatta.PutResponse> {
     const request = {
       table: Buffer.from(table),
@@ -137,7 +155,10 @@ export class Coxswain {
     return this.#connection.unary(regatta.KVService.put, request, false, options);
   }
 
-  /** Removes a key or a range of keys; `deleted` of the response is the number of keys removed. */
+  /**
+   * Removes a key or a range of keys; `deleted` of the response is the number of keys removed. Rejects with a
+   * CoxswainError, and for an unknown outcome with an OutcomeUnknownError.
+   */
   deleteRange(table: string, key: Bytes, options?: DeleteOptions): Promise<regatta.DeleteRangeResponse> {
     const request = {
       table: Buffer.from(table),
@@ -149,7 +170,7 @@ export class Coxswain {
     return this.#connection.unary(regatta.KVService.deleteRange, request, false, options);
   }
 
-  /** Begins a transaction. */
+  /** Begins a transaction, which `commit` of the builder sends. */
   txn(table: string, options?: CallOptions): TxnBuilder<regatta.TxnResponse> {
     return new TxnBuilder((parts) => {
       const request = { table: Buffer.from(table), ...parts };
@@ -157,6 +178,7 @@ export class Coxswain {
     });
   }
 
+  /** Closes all connections: calls under way end, and none is repeated. */
   close(): void {
     this.#connection.close();
   }
@@ -181,10 +203,12 @@ export class Tables {
     return id;
   }
 
+  /** Deletes a table with all that it holds. */
   async delete(name: string, options?: CallOptions): Promise<void> {
     await this.#connection.unary(regatta.TablesService.delete, { name }, false, options);
   }
 
+  /** Lists the tables. */
   list(options?: CallOptions): Promise<regatta.ListTablesResponse> {
     return this.#connection.unary(regatta.TablesService.list, {}, true, options);
   }
@@ -198,6 +222,7 @@ export class Cluster {
     this.#connection = connection;
   }
 
+  /** Lists the members of the cluster. */
   memberList(options?: CallOptions): Promise<regatta.MemberListResponse> {
     return this.#connection.unary(regatta.ClusterService.memberList, {}, true, options);
   }
@@ -238,6 +263,7 @@ export interface ArchiveRestoreOptions extends StreamOptions {
   readonly dryRun?: boolean;
 }
 
+/** The options of a restore. */
 export interface RestoreOptions extends StreamOptions {
   /** The length of the stream in bytes. With it, a truncated stream is never mistaken for a complete one. */
   readonly sizeBytes?: Integer;

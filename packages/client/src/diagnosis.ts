@@ -3,7 +3,7 @@ import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { NO_ANSWER, systemErrors } from '@coxswain/channel';
 import type { Place } from './place.js';
 
-/** A place with the TLS options of the probe. */
+/** The address of an endpoint, with the TLS options of the probe. */
 type ProbedPlace = Omit<Place, 'tls'> & { readonly tls: ConnectionOptions | undefined };
 
 /** The connection preface of HTTP/2 (RFC 9113, 3.4) and an empty SETTINGS frame. */
@@ -54,6 +54,7 @@ export async function diagnose(place: Place, timeoutMs: number): Promise<string 
   return withTls === undefined || withTls === WANTS_CERTIFICATE ? SPEAKS_TLS : cause;
 }
 
+/** Makes a connection, and resolves with the reason why it cannot be used; undefined when it can. */
 function probe(place: ProbedPlace, timeoutMs: number): Promise<string | undefined> {
   return new Promise((resolve) => {
     let isSecured = false;
@@ -109,6 +110,7 @@ function readAnswer(bytes: Buffer): string | 'more' | undefined {
   return 'it does not speak gRPC: that is the port of another service';
 }
 
+/** Explains an error of the socket. */
 function explain(error: NodeJS.ErrnoException, place: ProbedPlace, isSecured: boolean): string {
   if (error.code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
     return `its certificate is not for "${place.host}": use a name that the certificate holds`;

@@ -40,7 +40,7 @@ export class Endpoint {
       );
   }
 
-  /** The connection, for a call that begins now. */
+  /** Returns the channel for a call that begins now, and makes it when there is none. */
   get channel(): Channel {
     this.#channel ??= new Channel(this.#target, {
       tls: this.#tls,
@@ -70,6 +70,7 @@ export class Endpoint {
     return await diagnose({ ...this.#place, tls: this.#tls?.() }, timeoutMs);
   }
 
+  /** Closes the connection. The next call would make another one. */
   close(): void {
     this.#channel?.close();
     this.#channel = undefined;

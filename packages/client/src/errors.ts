@@ -59,7 +59,7 @@ const stockRefusals: ReadonlySet<string> = new Set([
  */
 const STOCK_CONFLICT = 'version mismatch';
 
-/** The meaning of a failed attempt for its request. */
+/** The meaning of a failed attempt for the request. */
 export interface Failure {
   readonly error: CoxswainError;
   /** True when another attempt is safe, since nothing was done, or the request changes nothing. */
@@ -147,7 +147,7 @@ function contactLost(cause: CallError, endpoint: string): CoxswainError {
   return new CoxswainError(Status.UNAVAILABLE, text, endpoint, { cause });
 }
 
-/** The error for a read that was given up at its deadline. */
+/** Makes the error for a call that was given up at its deadline. */
 export function late(cause: unknown, endpoint: string): CoxswainError {
   return new CoxswainError(Status.DEADLINE_EXCEEDED, 'no answer in time', endpoint, { cause });
 }

@@ -2,7 +2,9 @@
 export interface TlsOptions {
   /** The authorities to trust; by default those that Node.js trusts. */
   readonly ca?: Buffer;
+  /** The client's own certificate, with its chain. */
   readonly cert?: Buffer;
+  /** The private key of the client's certificate. */
   readonly key?: Buffer;
 }
 

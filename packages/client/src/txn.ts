@@ -11,8 +11,9 @@ const operators: Readonly<Record<Operator, mvcc.Compare_CompareResult>> = {
   '<': mvcc.Compare_CompareResult.LESS,
 };
 
-/** Options for a comparison. */
+/** The options of a comparison. */
 export interface CompareOptions {
+  /** The end of the range [key, rangeEnd) whose keys are all compared; by default only the key itself is. */
   readonly rangeEnd?: Bytes;
 }
 
@@ -34,6 +35,7 @@ function compareWith(
 
 /** Conditions of a transaction. A missing key has no value, and its version and revisions are 0. */
 export const compare = {
+  /** Compares the value of a key with `value`, byte by byte. */
   value: (key: Bytes, operator: Operator, value: Bytes, options?: CompareOptions): mvcc.Compare =>
     compareWith(
       key,
@@ -54,6 +56,7 @@ export const compare = {
       { $case: 'version', value: BigInt(version) },
       options,
     ),
+  /** Compares the revision that made the key. */
   createRevision: (
     key: Bytes,
     operator: Operator,
@@ -67,6 +70,7 @@ export const compare = {
       { $case: 'createRevision', value: BigInt(revision) },
       options,
     ),
+  /** Compares the revision that last changed the key. */
   modRevision: (key: Bytes, operator: Operator, revision: Integer, options?: CompareOptions): mvcc.Compare =>
     compareWith(
       key,
@@ -79,12 +83,14 @@ export const compare = {
 
 /** Operations of a transaction. They run in order, and later ones see the effects of earlier ones. */
 export const operation = {
+  /** Stores a pair. */
   put: (key: Bytes, value: Bytes, options?: { readonly prevKv?: boolean }): mvcc.RequestOp => ({
     request: {
       $case: 'requestPut',
       value: { key: toBuffer(key), value: toBuffer(value), prevKv: options?.prevKv ?? false },
     },
   }),
+  /** Reads a key, or the keys from it up to `rangeEnd`. */
   range: (
     key: Bytes,
     options?: {
@@ -105,6 +111,7 @@ export const operation = {
       },
     },
   }),
+  /** Removes a key, or the keys from it up to `rangeEnd`. */
   deleteRange: (
     key: Bytes,
     options?: { readonly rangeEnd?: Bytes; readonly prevKv?: boolean },
@@ -140,16 +147,19 @@ export class TxnBuilder<Result> {
     this.#commit = commit;
   }
 
+  /** Adds conditions. */
   when(...compares: readonly mvcc.Compare[]): this {
     this.#parts.compare.push(...compares);
     return this;
   }
 
+  /** Adds operations that run when all conditions hold. */
   do(...operations: readonly mvcc.RequestOp[]): this {
     this.#parts.success.push(...operations);
     return this;
   }
 
+  /** Adds operations that run when some condition does not hold. */
   otherwise(...operations: readonly mvcc.RequestOp[]): this {
     this.#parts.failure.push(...operations);
     return this;

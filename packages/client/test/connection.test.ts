@@ -7,7 +7,7 @@ import { FakeNode } from './support/fake-node.js';
 
 const notReady = { code: StatusCode.UNAVAILABLE, details: 'request dropped as the shard is not ready' };
 
-/** Whatever was lost, a write ends with the one code and text that docs/quickstart.md names (P1). */
+/** Whatever was lost, a write of unknown outcome ends with the one code and text that docs/quickstart.md names (P1). */
 async function expectUnknown(write: Promise<unknown>): Promise<void> {
   const error: unknown = await write.catch((cause: unknown) => cause);
   expect(error).toBeInstanceOf(OutcomeUnknownError);
@@ -108,7 +108,7 @@ describe('the client finds a live node and repeats only what is safe (P1)', () =
     first.answers.push({ code: StatusCode.UNAVAILABLE, details: 'any text', errorCode: 'diskFull' });
     await client.put('t', 'k', 'v');
     expect([first.putCount, second.putCount]).toEqual([1, 1]);
-    // Dragonboat says it also of a write that it gave up waiting for.
+    // Dragonboat also says this of a write that it gave up waiting for.
     second.answers.push({ code: StatusCode.UNAVAILABLE, details: 'timeout' });
     await expectUnknown(client.put('t', 'k', 'v'));
     expect([first.putCount, second.putCount]).toEqual([1, 2]);
@@ -124,7 +124,7 @@ describe('the client finds a live node and repeats only what is safe (P1)', () =
       const { putCount } = first;
       await expectUnknown(client.put('t', 'k', 'v'));
       expect(first.putCount + second.putCount).toBe(putCount + 1);
-      // The client has left it for the other one, and comes back.
+      // The client has left this node for the other one, and comes back.
       second.answers.push(notReady);
       await client.put('t', 'k', 'v');
       second.putCount = 0;
@@ -166,7 +166,7 @@ describe('the client finds a live node and repeats only what is safe (P1)', () =
     first.answers.push(...Array.from({ length: 1_000 }, () => notReady));
     second.answers.push(...Array.from({ length: 1_000 }, () => notReady));
     const closed = { code: StatusCode.CANCELLED, message: 'the client is closed' };
-    // Either node refuses it again and again: it was not applied.
+    // Both nodes refuse it again and again, so it was not applied.
     const refused = expect(client.put('t', 'k', 'v')).rejects.toMatchObject(closed);
     await until('the write is tried three times', () => first.putCount + second.putCount >= 3);
     client.close();

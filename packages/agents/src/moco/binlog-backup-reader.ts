@@ -68,7 +68,7 @@ export class BinlogBackupReader {
 
   /**
    * Reads the list of each backup and the beginning of each object. `onProgress` gets the number of objects read so far
-   * and their total. Errors: backupMissing, objectDamaged, and those of the store.
+   * and their total. Rejects with backupMissing, objectDamaged, and the errors of the store.
    */
   static async open(
     store: ObjectStore,
@@ -100,14 +100,14 @@ export class BinlogBackupReader {
 
   /**
    * Returns the log to replay in order to get the table in its latest backed-up state; with `after`, on top of a full
-   * backup of that state. Returns undefined when the backups hold nothing newer of the table. Errors: ambiguous, and
-   * backupIncomplete when entries are missing.
+   * backup of that state. Returns undefined when the backups hold no log of the table, or only that of a shard older
+   * than `after`'s. Throws ambiguous, and backupIncomplete when entries are missing.
    */
   log(table: string, after?: LogStart): BackedUpLog | undefined {
     const shard = this.#newestShard(table);
     if (shard === undefined || shard.shardId < (after?.shardId ?? 0)) return undefined;
-    // No log has the content that a shard had before its log begins: a restore filled it, or the archive was configured
-    // later (T2).
+    // The content that a shard had before its log begins is in no log: a restore filled the shard, or the archive was
+    // configured later (T2).
     const isContinued = after?.shardId === shard.shardId;
     const begin = shard.parts[0]?.first ?? 0;
     const isWhole = !isContinued && shard.firstIndex > 0 && begin === shard.firstIndex;
@@ -146,6 +146,7 @@ export class BinlogBackupReader {
     yield* replayedStream(isAllFolded ? [] : this.#entries({ ...log, first: folded.lastIndex + 1 }));
   }
 
+  /** Yields the wanted entries of a log, each once, although parts may overlap. */
   async *#entries({ shard, parts, first }: BackedUpLog): AsyncGenerator<ArchivedEntry[]> {
     let next = first;
     for (const part of parts) {

@@ -42,12 +42,14 @@ export interface BinlogArchive {
   flush(signal: AbortSignal): Promise<void>;
 }
 
+/** The parts of the process that flushes and backups use, the archive among them. */
 export interface BinlogBackupsOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly requests: OneAtATime;
   /** The archive of this node's cluster; undefined when none is configured. */
   readonly archive: BinlogArchive | undefined;
+  /** Opens the bucket that a request names. Throws ArchiveErrors. */
   readonly openBucket: (options: S3Options) => ObjectStore;
   /** Returns, by table, the index up to which every follower cluster has the log. */
   readonly followedUpTo: () => Promise<ReadonlyMap<string, number>>;

@@ -24,7 +24,7 @@ const TABLES_IN_FLIGHT_MAX = 2;
 const ATTEMPTS_MAX = 6;
 const RETRY_LEAST_MS = 250;
 const RETRY_GREATEST_MS = 10_000;
-/** Milliseconds within which the donor must list its tables. */
+/** Milliseconds within which the donor must list its tables, or the restore of one must begin. */
 const LIST_MS = 10_000;
 /**
  * gRPC statuses with which a donor refuses a token. A proxy in front of the donor may answer with the first one,
@@ -42,6 +42,7 @@ export interface Donor {
   readonly token: string;
 }
 
+/** The parts of the process that clones use, and the donor of the configuration. */
 export interface ClonesOptions {
   readonly clock: Clock;
   readonly random: Random;
@@ -52,7 +53,7 @@ export interface ClonesOptions {
   readonly connect: (donor: Donor) => Promise<LeaderLink>;
   /** The donor that the configuration names; its address is empty when none is configured. */
   readonly external: Donor;
-  /** The limit of bytes per second that all restores of this node share. */
+  /** The rate limit that all restores of this node share, in compressed bytes. */
   readonly rate: RateLimit;
 }
 

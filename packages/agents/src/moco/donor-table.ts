@@ -34,7 +34,7 @@ export interface DonorCall {
 
 /**
  * Streams a table of the donor in the form that `Restorer` reads: first its snapshot, whose closing DUMMY names the
- * index at which the log continues, then the commands of the log up to the donor's head. Throws DonorError, and the
+ * index after which the log continues, then the commands of the log up to the donor's head. Throws DonorError, and the
  * errors of the link.
  */
 export async function* donorTable(
@@ -120,8 +120,8 @@ class SnapshotEnd {
   }
 
   /**
-   * Returns the index at which the log continues after the snapshot. Throws DonorError when the stream does not end
-   * with the DUMMY of a snapshot.
+   * Returns the index after which the log continues what the snapshot holds. Throws DonorError when the stream does not
+   * end with the DUMMY of a snapshot.
    */
   leaderIndex(): number {
     const isWhole = this.#missingBytes === 0 && this.#lengthBytes === 0 && this.#isSmall;

@@ -5,14 +5,14 @@ export class OneAtATime {
   readonly #isBusyElsewhere: () => boolean;
   #isTaken = false;
 
-  /** `isBusyElsewhere` returns true while another node of the cluster runs an operation that excludes this one. */
+  /** `isBusyElsewhere` returns true while the cluster runs an operation, on whichever node, that excludes this one. */
   constructor(isBusyElsewhere: () => boolean) {
     this.#isBusyElsewhere = isBusyElsewhere;
   }
 
   /**
    * Takes the turn and returns a function that gives it back; calling that function twice is harmless. Throws
-   * anotherRequest when the turn is taken.
+   * anotherRequest when the turn is taken, or while `isBusyElsewhere` returns true.
    */
   take(): () => void {
     if (this.#isTaken || this.#isBusyElsewhere()) throw errors.anotherRequest();

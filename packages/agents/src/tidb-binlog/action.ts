@@ -25,14 +25,16 @@ const changes: ReadonlyMap<string, StateChange> = new Map([
   ['pause', { from: ['online'], to: 'pausing' }],
   ['resume', { from: ['pausing', 'paused'], to: 'online' }],
   ['close', { from: ['online'], to: 'closing' }],
-  // The examples that we started from use it; the real server does not know it.
+  // The seed's examples use it; the real server does not know it.
   ['stop', { from: ['online'], to: 'closing' }],
 ]);
 
+/** Makes the answer to an action that was done. */
 export function succeeded(action: string): ActionAnswer {
   return { message: `apply action ${action} success!`, code: 200, data: null };
 }
 
+/** Makes the answer to an action that was refused; `message` says why. */
 export function refused(message: string): ActionAnswer {
   return { message, code: 3, data: null };
 }

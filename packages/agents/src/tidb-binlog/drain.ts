@@ -1,7 +1,7 @@
 import type { FollowedTable, MemberReport } from './member-report.js';
 import { mergeFollowed, mergeFollowerNodes } from './members.js';
 
-/** A follower, and a table of which it lacks entries that the node being closed must hand over first. */
+/** A follower, and a table of which it lacks entries that the node must hand over before it closes. */
 export interface Missing {
   readonly follower: string;
   readonly table: string;

@@ -6,9 +6,10 @@ import { tsoOf } from './tso.js';
 /** Characters after which the text is cut off: an entry may hold 4 MiB. */
 const TEXT_LENGTH_MAX = 1024 * 1024;
 
+/** The table of an entry, and how much of the entry to show. */
 export interface EntryTextOptions {
   readonly table: string;
-  /** True shows values; false shows only their lengths. */
+  /** True to show values, false to show only their lengths. */
   readonly hasValues: boolean;
 }
 

@@ -6,11 +6,11 @@ export const REPORT_TOPIC = 'tidb-binlog';
 
 /** A question of one member to the others. */
 export interface ReportQuestion {
-  /** The table whose position is asked for; undefined asks for the followers of all tables and no position. */
+  /** The table whose position is asked for; undefined to ask for the followers of all tables and for no position. */
   readonly table: string | undefined;
   /**
-   * The answering member ends the log streams that wait for entries, so that followers ask again and so report their
-   * positions.
+   * True makes the answering member end the log streams that wait for entries, so that followers ask again and thereby
+   * report their positions.
    */
   readonly endsWaiting: boolean;
 }
@@ -23,6 +23,7 @@ export interface FollowedTable {
   readonly clusterId: string;
   /** The leader cluster's index that the follower had applied when it last asked. */
   readonly appliedIndex: number;
+  /** Milliseconds since the follower last asked. */
   readonly lastSeenMsAgo: number;
 }
 
@@ -38,6 +39,7 @@ export interface MemberReport {
   readonly followerNodes: readonly FollowerNodeSighting[];
 }
 
+/** Encodes a question as JSON. */
 export function encodeQuestion({ table, endsWaiting }: ReportQuestion): Buffer {
   return Buffer.from(JSON.stringify({ table, endsWaiting }));
 }

@@ -16,8 +16,10 @@ import { positionOf } from './positions.js';
 /** Milliseconds within which the other members must answer. */
 const ASK_MS = 1_000;
 
+/** The parts of the node that reports use. */
 export type ReportingNode = Pick<NodeParts, 'cluster' | 'logs' | 'members'>;
 
+/** The parts of the process whose state the reports describe. */
 export interface MembersOptions {
   readonly clock: Clock;
   readonly leader: Pick<LeaderReplication, 'followers' | 'followerNodes' | 'endWaiting' | 'isSending'>;

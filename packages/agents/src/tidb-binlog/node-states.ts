@@ -13,8 +13,10 @@ const LOG_INTERVAL_MS = 10_000;
 /** Milliseconds within which the leader cluster must hear that a node of its follower cluster leaves. */
 const FAREWELL_MS = 1_000;
 
+/** The parts of the node that carrying out its state takes. */
 export type StatefulNode = Pick<NodeParts, 'cluster' | 'logs' | 'members' | 'reports'>;
 
+/** The parts of the process that carrying out a node's state takes. */
 export interface NodeStatesOptions {
   readonly clock: Clock;
   readonly log: Log;

@@ -19,7 +19,7 @@ export interface FoundCommand {
   readonly command: Buffer;
 }
 
-/** Returns the position up to which this node has applied a leader cluster's table. */
+/** Returns the position up to which this node has applied a table of its leader cluster. */
 export function positionOf({ table }: TableLog): Position {
   return { index: table.revision, timeMs: table.lastTimeMs };
 }
@@ -48,8 +48,8 @@ export function replicaPositionOf(log: TableLog): {
 }
 
 /**
- * Returns when the entry of a leader cluster's log was appended, in milliseconds since 1970, or when the last entry
- * before it that has a time was; undefined when that entry is gone.
+ * Returns when an entry of a leader cluster's log was appended, in milliseconds since 1970; for an entry without a
+ * time, when the last one before it that has a time was. Returns undefined when that entry is gone.
  */
 export function timeAt(log: TableLog, index: number): number | undefined {
   if (index >= log.table.revision) return log.table.lastTimeMs;
@@ -57,7 +57,10 @@ export function timeAt(log: TableLog, index: number): number | undefined {
   return undefined;
 }
 
-/** Finds the entry of a leader cluster's log that a TSO stands for; never one that is older than the first write. */
+/**
+ * Finds the entry of a leader cluster's log that a TSO stands for; undefined when there is none. A TSO of 0, from
+ * before the first write, stands for no entry.
+ */
 export function findEntry(log: TableLog, ts: bigint): FoundCommand | undefined {
   if (timeMsOf(ts) === 0) return undefined;
   const last = Math.min(log.appliedIndex, log.table.revision);
@@ -77,8 +80,9 @@ export function findEntry(log: TableLog, ts: bigint): FoundCommand | undefined {
 }
 
 /**
- * Finds the command in a follower cluster's log that a TSO stands for. That log wraps the leader cluster's commands in
- * entries of its own, so it is read from its beginning; `pause` lets other work run in between.
+ * Finds the command in a follower cluster's log that a TSO stands for; undefined when there is none. That log wraps the
+ * leader cluster's commands in entries of its own, so it is read from its beginning; `pause` lets other work run in
+ * between.
  */
 export async function findReplicated(
   log: TableLog,

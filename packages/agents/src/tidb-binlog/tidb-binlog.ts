@@ -34,14 +34,18 @@ const HEARING_INTERVAL_MS = 1_000;
 /** A node that was silent for this long is reported as not alive. Nodes of follower clusters ask every 30 s. */
 const ALIVE_MS = 90_000;
 
+/** The parts of the node that the HTTP API uses. */
 export type TidbBinlogNode = StatefulNode & Pick<NodeParts, 'maintenance'>;
 
+/** The parts of the process that the HTTP API uses. */
 export interface TidbBinlogOptions {
   readonly clock: Clock;
   readonly log: Log;
   /** The role that the process was started with. It stands until the node knows its cluster. */
   readonly startedAs: 'leader' | 'follower';
+  /** The leader's side of replication: which followers asked this node, and how far they are. */
   readonly leader: MembersOptions['leader'];
+  /** The follower's side of replication; undefined on a node that was started as a leader. */
   readonly follower:
     | Pick<Follower, 'status' | 'statusEverywhere' | 'leaderNodes' | 'isTaking' | 'timeOf' | 'tellState'>
     | undefined;
@@ -298,7 +302,7 @@ export class TidbBinlog {
   }
 
   /**
-   * Returns, by table, the index that every follower has applied which some member heard lately: a follower may ask
+   * Returns, by table, the least index that any member lately heard a follower to have applied: that follower may ask
    * another member next. A member that does not answer within a second is left out.
    */
   async followedUpTo(): Promise<ReadonlyMap<string, number>> {

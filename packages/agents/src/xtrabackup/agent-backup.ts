@@ -24,7 +24,7 @@ interface HeldTable extends TableInfo {
   readonly point: {
     readonly revision: number;
     readonly timeMs: number;
-    /** The index of the log at which a follower cluster continues after this backup. */
+    /** The index of the log after which a follower cluster continues from this backup. */
     readonly leaderIndex: number;
   };
   /** For a backup of level 1: the revision after which its changes begin; undefined for a full backup. */
@@ -130,7 +130,7 @@ export class AgentBackup {
     return new AgentBackup(measured, request, { clusterId, clock, startedMs });
   }
 
-  /** The number of tables that come in full, and of those of which only the changes come. */
+  /** The number of tables that the backup holds in full, and of those of which it holds only the changes. */
   get tableCounts(): { readonly full: number; readonly incremental: number } {
     const incremental = this.#tables.filter(({ baseRevision }) => baseRevision !== undefined).length;
     return { full: this.#tables.length - incremental, incremental };
@@ -149,6 +149,7 @@ export class AgentBackup {
     return writeTar(this.#files());
   }
 
+  /** Releases every table that is still held. */
   close(): void {
     for (const table of this.#tables) table.release();
   }
@@ -223,7 +224,7 @@ async function hold(
 }
 
 /**
- * Holds the changes after `after`; undefined when the log no longer has them all, so that the table comes in full and
+ * Holds the changes after `after`; undefined when the log does not have them all, so that the table comes in full and
  * nothing is ever missing.
  */
 function holdLog(
@@ -260,6 +261,7 @@ function holdView(table: TableInfo, log: TableLog, release: () => void): HeldTab
   };
 }
 
+/** Reads a file's content once, for its size and its MD5 in hex. Rejects with the signal's reason. */
 async function measure(
   content: AsyncIterable<Buffer>,
   signal: AbortSignal,

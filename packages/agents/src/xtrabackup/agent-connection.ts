@@ -5,7 +5,7 @@ import { AgentRequestError, encodeBlock, type KeyValues, RequestParser } from '.
 /** Milliseconds that a client gets to read its answer after the answer has ended. */
 const LINGER_MS = 2_000;
 
-/** Time limits for a client. */
+/** The time limits for a client. */
 export interface AgentConnectionOptions {
   readonly clock: Clock;
   /** Most milliseconds between two pieces of a request. */

@@ -25,11 +25,11 @@ export interface BackupRequest {
   /** For a backup of level 1: `since` as the client wrote it. */
   readonly point: string | undefined;
   /**
-   * True when the request's keys show that it comes from the real client; otherwise it comes from a script made from
-   * the protocol's short description.
+   * True when the request's keys show that it comes from the real client; otherwise it comes from a script that was
+   * made from the seed.
    */
   readonly isFromZrm: boolean;
-  /** True when each table must come with the index at which a follower cluster continues. */
+  /** True when each table must come with the index after which a follower cluster continues. */
   readonly isForReplication: boolean;
   /** The directory inside the tar, relative; empty when files stand at its root. */
   readonly directory: string;
@@ -48,10 +48,7 @@ const DIRECTORY_BYTES_MAX = 1024;
 const SID_LENGTH_MAX = 1024;
 /** ZRM has this in the path of a whole backup, and in no other path that it asks for at level 0. */
 const FULL_BACKUP_MARK = 'ZRM_LINKS';
-/**
- * The keys that the protocol's short description names. A ZRM configuration has many more, and its client always adds
- * some.
- */
+/** The keys that the seed names. A ZRM configuration has many more, and its client always adds some. */
 const SEED_KEYS: ReadonlySet<string> = new Set([
   'action',
   'user',

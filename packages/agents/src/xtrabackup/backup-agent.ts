@@ -18,6 +18,7 @@ const OPEN_MS = 60_000;
 /** Bytes that are encoded before other work on this event loop gets a turn. */
 const ENCODE_BYTES_MAX = 64 * 1024;
 
+/** The limits of the agent, and the parts of the process that it uses. */
 export interface BackupAgentOptions extends AgentRequestOptions, AgentConnectionOptions {
   readonly host: string;
   readonly port: number;
@@ -37,6 +38,7 @@ export interface BackupAgentOptions extends AgentRequestOptions, AgentConnection
   readonly streamMsMin: number;
 }
 
+/** The limits that a node sets. */
 export const defaultBackupAgentLimits = {
   silenceMs: 30_000,
   requestMs: 120_000,
@@ -46,7 +48,10 @@ export const defaultBackupAgentLimits = {
   streamMsMin: 500,
 } as const;
 
-/** Counters of the agent's work since the process started. Bytes are those of encoded streams. */
+/**
+ * The agent's open connections and running backups, and counters since the process started: requests done, refused and
+ * failed, and bytes sent of encoded streams.
+ */
 export interface BackupAgentStatus {
   readonly connections: number;
   readonly running: number;
@@ -188,7 +193,10 @@ export class BackupAgent {
     }
   }
 
-  /** Answers a request that has nothing to send: ZRM asks more often than there is something. */
+  /**
+   * Answers READY and `status=OK` to a request for which nothing is due. ZRM asks once too often: at level 0 for a path
+   * that is not that of the whole backup, and at level 1 for changes that were already sent under the same sid.
+   */
   async #sayNothingIsDue(connection: AgentConnection): Promise<void> {
     await connection.send(READY + encodeBlock({ status: 'OK' }));
     await connection.finish();

@@ -6,10 +6,12 @@ export const BACKUPS_REMEMBERED_MAX = 1_000;
 const TEXT_LENGTH_MAX = 1_024;
 const FORMAT = 1;
 
+/** The types of backups, as a query names them. */
 export const backupTypes = ['full', 'incremental'] as const;
 
 type BackupType = (typeof backupTypes)[number];
 
+/** Whether a text names a type of backup. */
 export const isBackupType = (text: string): text is BackupType =>
   (backupTypes as readonly string[]).includes(text);
 
@@ -18,7 +20,9 @@ export interface BackupRecord {
   /** The session id: the client's own, or ours when the client named none. */
   readonly sid: string;
   readonly type: BackupType;
+  /** When the backup began, in milliseconds since 1970. */
   readonly startedMs: number;
+  /** When the backup ended, in milliseconds since 1970. */
   readonly endedMs: number;
   /** Bytes of the tar that were sent: after compression if there was one, before the encoding. */
   readonly sizeBytes: number;
@@ -62,6 +66,7 @@ export class BackupHistory {
     return Buffer.from(`${JSON.stringify({ format: FORMAT, backups: this.#records })}\n`);
   }
 
+  /** Adds a backup that has ended, and drops the oldest one above `BACKUPS_REMEMBERED_MAX`. */
   add(record: BackupRecord): void {
     this.#records.push({
       ...record,

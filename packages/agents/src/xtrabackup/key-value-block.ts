@@ -1,4 +1,4 @@
-/** The request breaks the protocol or is refused. The client gets the text. */
+/** A request breaks the protocol, or is refused. The client gets the text. */
 export class AgentRequestError extends Error {
   override readonly name = 'AgentRequestError';
 }
@@ -7,7 +7,9 @@ export class AgentRequestError extends Error {
 const PROTOCOL_VERSION = '0.76.1';
 const [MAJOR, MINOR] = PROTOCOL_VERSION.split('.').map(Number) as [number, number];
 
+/** The longest line of a request, in bytes. */
 export const LINE_BYTES_MAX = 64 * 1024;
+/** The most pairs of a request. */
 export const PAIRS_MAX = 200;
 const REQUEST_BYTES_MAX = 1024 * 1024;
 const LINEFEED = 0x0a;

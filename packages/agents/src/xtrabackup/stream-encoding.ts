@@ -43,6 +43,7 @@ const NOTHING = Buffer.alloc(0);
  */
 const UU_CHARACTERS = Uint8Array.from({ length: 64 }, (_, bits) => (bits === 0 ? 0x60 : bits + 0x20));
 
+/** Makes an encoder for one stream. */
 export function makeEncoder({ name, blockBytes }: StreamEncoding): StreamEncoder {
   if (name === 'uuencode') return new BlockEncoder(new UuencodeBlocks(blockBytes));
   if (name === 'base64') return new BlockEncoder(new Base64Lines());

@@ -27,7 +27,7 @@ beforeEach(() => {
   store = new MemoryObjectStore();
 });
 
-/** An object of the archive; each entry puts its own index, every third is internal. */
+/** Makes a log object of the archive. Each entry puts its own index; every third one is internal. */
 async function log(of: ArchivedShard, first: number, last: number): Promise<Buffer> {
   const writer = new LogObjectWriter(of);
   for (let index = first; index <= last; index++) {
@@ -44,7 +44,7 @@ const pruned = (of: ArchivedShard, first: number, last: number): Buffer => {
   return Buffer.from(`${JSON.stringify({ format: 1, gap: 'pruned', clusterId, shardId, first, last })}\n`);
 };
 
-/** A backup as FlushAndBackupBinlog makes it. */
+/** Stores a backup as FlushAndBackupBinlog makes it. */
 function backup(id: string, ...contents: readonly Buffer[]): void {
   const names = contents.map((content, place) => {
     const name = `${id}-${String(place).padStart(6, '0')}`;
@@ -56,7 +56,7 @@ function backup(id: string, ...contents: readonly Buffer[]): void {
 
 const open = (...ids: string[]) => BinlogBackupReader.open(store, ids);
 
-/** The keys that a restore would put, in order. */
+/** Returns the keys that a restore would put, in order. */
 async function keysOf(reader: BinlogBackupReader, table: string, after?: LogStart): Promise<string[]> {
   const decompressor = new FrameDecompressor();
   const plain: Buffer[] = [decompressor.update(STREAM_IDENTIFIER)];
@@ -117,7 +117,7 @@ describe('some backups, in their order', () => {
     const again = shard(10_009, 'users', 1_000_000_012);
     backup('mon', await log(users, 1, 5), await log(filled, 1_000_000_008, 1_000_000_009));
     const reader = await open('mon');
-    // It was filled by a restore: what it began with is in no log.
+    // A restore filled the shard: what it began with is in no log.
     expect(() => reader.log('users')).toThrow(/of shard 10007, which is not its first/);
     expect(() => reader.log('users', { shardId: 10_001, revision: 2 })).toThrow(/of shard 10007/);
     expect(reader.log('users', { shardId: 10_007, revision: 1_000_000_008 })).toMatchObject({
@@ -131,7 +131,7 @@ describe('some backups, in their order', () => {
   });
 
   test('of several clusters are not mixed either', async () => {
-    // Whichever is read first.
+    // The outcome must not depend on which is read first.
     backup('mon', await log(shard(10_001, 'users', 1, 'c2'), 6, 9), await log(users, 1, 5));
     const reader = await open('mon');
     expect(() => reader.log('users')).toThrow(

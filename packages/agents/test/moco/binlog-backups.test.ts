@@ -119,7 +119,7 @@ describe('FlushAndBackupBinlog', () => {
     archive(shardId, 1, 10);
     archive(10_099, 1, 5);
     await run();
-    // Of one shard something is left behind the hole, of a table nothing, though it was archived.
+    // One shard has entries left after the hole; the table has none, though they were archived.
     archive(10_099, 21, 30);
     node.archived.set(shardId, 40);
     for (const name of [...store.objects.keys()])
@@ -179,7 +179,7 @@ describe('FlushAndBackupBinlog', () => {
     expect(errors.backupExists('monday').message).toBe(
       'the requested backup has already completed: BackupId=monday',
     );
-    // It is the whole id that counts.
+    // Ids are compared as a whole.
     await run({ backupId: 'mon' });
     expect(backups.status.state).toBe('done');
   });
@@ -268,7 +268,7 @@ describe('FlushAndBackupBinlog', () => {
     await table.append({}, CommandKind.None);
     await backups.begin(request(), call());
     await expect(backups.flush({ delete: false }, call())).rejects.toEqual(errors.anotherRequest());
-    // It has asked twice more what the archive has, and still waits.
+    // It has asked twice more how far the archive is, and still waits.
     let askedCount = 0;
     const archivedIndex = node.archivedIndex.bind(node);
     node.archivedIndex = (shardId) => {

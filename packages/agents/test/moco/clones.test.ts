@@ -27,14 +27,14 @@ const putOf = (key: string): Partial<mvcc.Command> => ({
   kv: mvcc.KeyValue.fromPartial({ key: Buffer.from(key), value: Buffer.from('v') }),
 });
 
-/** A donor as a test wants it: what it sends at each attempt. */
+/** A donor that sends what a test has set, attempt by attempt. */
 class FakeDonor {
   tables = ['t'];
-  /** The chunks of each snapshot that is asked for, or what it breaks off with. */
+  /** The chunks of each snapshot that is asked for, and the error with which it breaks off. */
   snapshots: (readonly (Buffer | Error)[])[] = [];
   logs: (readonly replication.ReplicateResponse[])[] = [];
   clusterId = 'c';
-  /** What it answers who asks whether the log may be read at all. */
+  /** The answer to the question whether the log may be read at all. */
   access: Error = new LinkError(INVALID_ARGUMENT, 'invalid leaderIndex', true, false);
   readonly asked: replication.ReplicateRequest[] = [];
   closed = 0;
@@ -124,7 +124,7 @@ beforeEach(() => {
     restorer: {
       restore: async (name, { records }, { signal }) => {
         await beforeRestore(name);
-        // As the real one, which gives up what it has begun.
+        // The real restorer, too, gives up what it has begun.
         signal.throwIfAborted();
         const keys: string[] = [];
         for await (const some of records) for (const record of some) keys.push(keyOf(record));
@@ -165,7 +165,7 @@ describe('a clone of a table', () => {
       expect(donor.asked).toMatchObject([{ leaderIndex: 8n, clusterId: 'c', shardId: 10_001n }]);
       // It replicates nothing, so the donor must wait for nothing from it.
       expect(donor.asked).toMatchObject([{ once: true, follower: '', followerClusterId: '' }]);
-      // R3: whoever does not say that it can do more gets what runs anywhere.
+      // R3: a follower that does not announce what it understands gets the form that runs anywhere.
       expect(donor.asked[0]!.capabilities).toBe(0n);
     },
   );

@@ -4,20 +4,20 @@ import { uudecode } from '@coxswain/testing';
 import { extract, type Header } from 'tar-stream';
 import type { StreamEncodingName } from '../../src/xtrabackup/stream-encoding.js';
 
-/** A request, byte by byte as the protocol has it. */
+/** Encodes a request, byte by byte as the protocol has it. */
 export function requestOf(pairs: Readonly<Record<string, string>>, version = '0.76.1'): string {
   const lines = Object.entries(pairs).map(([key, value]) => `${key}=${value}\n`);
   return `${version}\n${lines.length}\n${lines.join('')}\n`;
 }
 
-/** What came back on a connection, and how it ended. */
+/** The bytes that came back on a connection, and how it ended. */
 export interface Answer {
   readonly bytes: Buffer;
-  /** False: there was an error. */
+  /** False when the connection broke instead of ending. */
   readonly isEnded: boolean;
 }
 
-/** Sends bytes, and gives all that comes back. */
+/** Sends bytes, and resolves with everything that comes back. */
 export async function ask(port: number, bytes: string | Buffer): Promise<Answer> {
   const socket = await connect(port);
   socket.write(bytes);
@@ -36,7 +36,7 @@ export async function connect(port: number): Promise<Socket> {
   return socket;
 }
 
-/** All that comes on a connection until it ends. */
+/** Resolves with everything that comes on a connection until it ends. */
 export async function answerOf(socket: Socket): Promise<Answer> {
   const pieces: Buffer[] = [];
   socket.on('data', (piece: Buffer) => pieces.push(piece));
@@ -49,7 +49,7 @@ export async function answerOf(socket: Socket): Promise<Answer> {
   return { bytes: Buffer.concat(pieces), isEnded };
 }
 
-/** An answer that begins as one should: READY, a block, and the tar behind it. */
+/** An answer that begins as one should: READY, a block, and after it the tar. */
 export interface Parsed {
   readonly block: Readonly<Record<string, string>>;
   readonly tar: Buffer;
@@ -66,13 +66,13 @@ export function parseAnswer(bytes: Buffer): Parsed {
   return { block, tar: bytes.subarray(end) };
 }
 
-/** The files of a tar, by name. */
+/** Reads the files of a tar, by name. */
 export async function readTar(tar: Buffer): Promise<Map<string, { header: Header; content: Buffer }>> {
   const files = new Map<string, { header: Header; content: Buffer }>();
   const reader = extract();
   reader.on('entry', (header, stream, next) => {
     const pieces: Buffer[] = [];
-    // The reader tells of it as well.
+    // The reader reports the error as well.
     stream.on('error', () => undefined);
     stream.on('data', (piece) => pieces.push(piece as Buffer));
     stream.on('end', () => {
@@ -85,12 +85,12 @@ export async function readTar(tar: Buffer): Promise<Map<string, { header: Header
   return files;
 }
 
-/** The whole answer to a request that is refused. */
+/** Returns the whole answer to a request that is refused. */
 export function refusalOf(msg: string): string {
   return `2\nstatus=FAILED\nmsg=${msg.replaceAll(/\p{Cc}+/gu, ' ')}\n\n`;
 }
 
-/** What a whole stream holds. Throws where it is not encoded so. */
+/** Decodes a whole stream. Throws when it is not encoded in this way. */
 export function decodeStream(stream: Buffer, encoding: StreamEncodingName): Buffer {
   if (encoding === 'octets') return stream;
   if (encoding === 'base64') return Buffer.from(stream.toString('latin1'), 'base64');

@@ -1,9 +1,9 @@
 import type { SmallFiles } from '@coxswain/node';
 
-/** Small files in memory. */
+/** Keeps small files in memory. */
 export class MemoryFiles implements Pick<SmallFiles, 'read' | 'replace'> {
   readonly contents = new Map<string, Buffer>();
-  /** What every replacement fails with. */
+  /** The error with which every replacement fails; undefined when none does. */
   failure: Error | undefined;
 
   read(name: string): Promise<Buffer | undefined> {

@@ -22,7 +22,7 @@ test('a node that is closed while it begins closes: the state is not taken for w
       isReplicationPaused: false,
       state: () => state,
       states: async () => {
-        // The one with which the node begins.
+        // The node makes the first of these calls when it starts.
         if (++calls === 1) await first;
         return new Map([[1, state]]);
       },

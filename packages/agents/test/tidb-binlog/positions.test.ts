@@ -10,7 +10,7 @@ import { tsoOf } from '../../src/tidb-binlog/tso.js';
 const WRAP = 2 ** 18;
 const NOTHING = Buffer.alloc(0);
 
-/** A table's log that holds `entries`, of which the first is at `firstIndex`. */
+/** Makes a table's log that holds `entries`, of which the first is at `firstIndex`. */
 function logOf(entries: readonly Partial<LogEntry>[], firstIndex = 1, leaderIndex?: number): TableLog {
   const all = entries.map(
     (entry, at): LogEntry => ({
@@ -34,7 +34,7 @@ function logOf(entries: readonly Partial<LogEntry>[], firstIndex = 1, leaderInde
 const command = (given: Parameters<typeof mvcc.Command.fromPartial>[0]): Buffer =>
   mvcc.Command.encode(mvcc.Command.fromPartial(given)).finish() as Buffer;
 
-/** An entry of a follower cluster's log that brought these commands, by index and time. */
+/** Makes an entry of a follower cluster's log that brought these commands, by index and time. */
 function brought(...places: [leaderIndex: number, timeMs: number][]): Partial<LogEntry> {
   const inner = places.map(([leaderIndex, timeMs]) => ({
     kv: { key: Buffer.from(`k${leaderIndex}`), value: NOTHING },

@@ -73,7 +73,7 @@ async function start(options: Partial<BackupAgentOptions> = {}): Promise<Started
   return { node, agent, port: agent.address.port, logged };
 }
 
-/** Any tar reader tells, before it misses the manifest. */
+/** Whether a tar is complete: any tar reader notices when it is not, before it misses the manifest. */
 function isWhole(answer: Buffer): Promise<boolean> {
   return readTar(parseAnswer(answer).tar).then(
     (files) => files.has('manifest.json'),
@@ -91,7 +91,7 @@ interface ManifestTable {
   readonly leader_index?: number;
 }
 
-/** A backup that was sent whole: every file as its manifest says. */
+/** Makes a backup, and checks that it was sent whole: every file as its manifest says. */
 async function backup(port: number, pairs: Readonly<Record<string, string>>) {
   const { bytes, isEnded } = await ask(port, requestOf(pairs));
   expect(isEnded).toBe(true);
@@ -132,7 +132,7 @@ const keysOf = (commands: readonly mvcc.Command[] | undefined) =>
     type === PUT ? `${kv!.key}=${kv!.value}` : mvcc.Command_CommandType[type],
   );
 
-/** A ustar header as POSIX has it, written by hand. */
+/** Makes a ustar header as POSIX has it, written by hand. */
 function ustar(name: string, sizeBytes: number, seconds: number): Buffer {
   const header = Buffer.alloc(512);
   header.write(name, 0);
@@ -359,7 +359,9 @@ describe('an incremental backup', () => {
     expect(keysOf(commands.get('replaced'))).toEqual(['r=1']);
   });
 
-  /** A table whose log is gone from the middle of what changed on when that is read for this time. */
+  /**
+   * Starts an agent with a table whose log is compacted in the middle of the changes, at the reading of this number.
+   */
   async function withLogThatGoes(atReading: number) {
     const started = await start();
     const table = await started.node.createTable('t');
@@ -535,7 +537,7 @@ describe('the agent', () => {
   async function withLargeTable(options: Partial<BackupAgentOptions> = {}) {
     const started = await start(options);
     const table = await started.node.createTable('t');
-    // Nothing that snappy makes smaller, and more than sockets hold.
+    // Noise, which snappy cannot make smaller, and more of it than sockets hold.
     const noise = randomBytes(600_000);
     for (let i = 0; i < 40; i++) {
       await table.append({ kv: mvcc.KeyValue.fromPartial({ key: Buffer.from(`k${i}`), value: noise }) });

@@ -66,7 +66,7 @@ test('the changes since a point were sent under a sid when that backup was done'
   history.add(record({ sid: '/1', type: 'incremental', point: 'p' }));
   expect(history.hasSent('/1', 'p')).toBe(true);
   expect(history.hasSent('/2', 'p')).toBe(false);
-  // Another backup, though a script gives all of them one name.
+  // This is another backup, though a script gives all of them one name.
   expect(history.hasSent('/1', 'q')).toBe(false);
 });
 

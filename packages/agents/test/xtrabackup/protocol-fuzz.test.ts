@@ -14,7 +14,7 @@ import { MemoryFiles } from '../support/memory-files.js';
 
 /** Inputs of each property. `npm run acceptance` asks for more than every run of the tests can afford. */
 const runs = Number(process.env['COXSWAIN_FUZZ_RUNS'] ?? 500);
-/** What one input may leave behind on the heap, on average: nothing, and what measuring it costs. */
+/** The most bytes that one input may leave on the heap, on average: nothing, and the cost of measuring. */
 const LEFT_BYTES_MAX = 512;
 
 const node = new MemoryNode();
@@ -107,7 +107,7 @@ test('whatever comes, in whatever pieces, is a request, the beginning of one, or
   fc.assert(
     fc.property(anything, fc.integer({ min: 1, max: 64 }), (bytes, pieceBytes) => {
       const outcomes = [bytes.length, pieceBytes].map((length) => outcomeOf(bytes, length));
-      // Where it was cut says nothing.
+      // Where the input was cut makes no difference.
       expect(outcomes[1]).toEqual(outcomes[0]);
       if (++count === Math.ceil(runs / 2)) Object.assign(afterHalf, { heapBytes: settledHeapBytes(), count });
     }),
@@ -125,7 +125,7 @@ function settledHeapBytes(): number {
   return process.memoryUsage().heapUsed;
 }
 
-/** The request, or the text of why there is none. */
+/** Returns the request, or the text of its refusal. */
 function outcomeOf(bytes: Buffer, pieceBytes: number): AgentRequest | string {
   const parser = new RequestParser();
   try {

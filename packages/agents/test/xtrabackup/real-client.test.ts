@@ -57,7 +57,7 @@ interface Unpacked {
   readonly tables: { readonly name: string; readonly type: string; readonly revision: number }[];
 }
 
-/** What the client has unpacked, each file as the manifest says. */
+/** Reads what the client has unpacked, and checks each file against the manifest. */
 function unpacked(directory: string): Unpacked {
   const read = (name: string): Buffer => readFileSync(join(directory, name));
   const { sid, tables } = JSON.parse(read('manifest.json').toString());
@@ -70,12 +70,12 @@ function unpacked(directory: string): Unpacked {
   };
 }
 
-/** Noise, as text. */
+/** Makes noise, as text. */
 function shake(seed: string, length: number): string {
   return createHash('shake256', { outputLength: length }).update(seed).digest().toString('latin1');
 }
 
-/** Tables with enough noise for some blocks. */
+/** Fills tables with enough noise for some blocks. */
 async function fillTables(): Promise<void> {
   for (const name of ['orders', 'users']) {
     const table = await node.createTable(name);
@@ -89,7 +89,7 @@ const run = (
   request: Partial<XtrabackupRequest> & { readonly directory: string },
 ): Promise<XtrabackupOutcome> => client.run({ level: '0', ...request });
 
-/** Every way in which the client can have a stream. */
+/** Every form in which the client can get a stream. */
 const ways: Partial<XtrabackupRequest>[] = [
   {},
   ...(['uuencode', 'base64', 'null'] as const).map((encoding) => ({ encoding })),
@@ -212,7 +212,8 @@ describe('a client that does as the real one', () => {
       const entries = table.entries.bind(table);
       let readings = 0;
       table.entries = (...args) => {
-        // Once it is measured. Then the client gets what there is, which is a header and hardly anything of its file.
+        // The first reading measures the file. From then on the client gets a header and hardly anything
+        // of its file.
         if (++readings === 1 || readings > 30) return entries(...args);
         if (readings < 30) return [];
         throw new Error('the disk');

@@ -11,7 +11,7 @@ import {
 
 const RUNS = 100;
 
-/** A stream that is encoded in pieces which end at these places. */
+/** Encodes a stream in pieces that end at these places. */
 function encode(encoding: StreamEncoding, stream: Buffer, ends: readonly number[] = []): Buffer {
   const encoder = makeEncoder(encoding);
   const encoded: Buffer[] = [];
@@ -24,7 +24,7 @@ function encode(encoding: StreamEncoding, stream: Buffer, ends: readonly number[
   return Buffer.concat(encoded);
 }
 
-/** What each block of uuencode holds. */
+/** Returns the text and the content of each block of uuencode. */
 function blocksOf(encoded: Buffer): { text: Buffer; content: Buffer }[] {
   const blocks: { text: Buffer; content: Buffer }[] = [];
   for (let at = 0; at < encoded.length; ) {
@@ -120,7 +120,7 @@ describe('base64', () => {
         (stream, cuts, blockBytes) => {
           const text = encode({ name: 'base64', blockBytes }, stream, cuts).toString('latin1');
           expect(text).toMatch(/^(?:[A-Za-z0-9+/]{76}\n)*(?:[A-Za-z0-9+/]{0,75}={0,2}\n)?$/);
-          // As the client reads it: so many lines at a time, each piece decoded by itself.
+          // The client reads this many lines at a time, and decodes each piece by itself.
           const pieceLength = Math.floor(blockBytes / 57) * 77;
           const pieces: Buffer[] = [];
           for (let at = 0; at < text.length; at += pieceLength) {

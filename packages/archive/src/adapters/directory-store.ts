@@ -16,21 +16,28 @@ import {
   type StoredObject,
 } from '../store.js';
 
-/** Where objects are written before they get their names. No object's name begins with a dot. */
+/** The folder in which objects are written before they get their names. No object's name begins with a dot. */
 const UNFINISHED = '.unfinished';
-/** A file that nobody wrote to for so long is left over from a crash: whoever stores one is ended much sooner. */
+/**
+ * The age in milliseconds from which an unfinished file that nobody writes to counts as left over from a crash. Storing
+ * an object ends much sooner, one way or the other.
+ */
 const LEFTOVER_AGE_MS = 24 * 60 * 60 * 1000;
 
 /**
- * Objects as files below a directory, which may be on a network disk that several nodes write to. A file is written under
- * a name of its own, synced and renamed, and then its directory is synced: so it is there as a whole or not at all.
+ * Keeps objects as files below a directory, which may be on a network disk that several nodes write to. It writes each
+ * file under a temporary name, syncs and renames it, and then syncs its directory: so an object is there as a whole or
+ * not at all.
  */
 export class DirectoryStore implements ObjectStore {
   readonly url: string;
   readonly #root: string;
   readonly #nowMs: () => number;
 
-  /** `root`: an absolute path; it is made when something is stored. */
+  /**
+   * `root` is an absolute path; the directory is made when something is stored. `nowMs` returns the time in
+   * milliseconds since 1970.
+   */
   constructor(root: string, nowMs: () => number = Date.now) {
     this.#root = root;
     this.url = pathToFileURL(root).href;
@@ -108,7 +115,7 @@ export class DirectoryStore implements ObjectStore {
     }
   }
 
-  /** `folder`: empty, or with a slash behind it. */
+  /** Yields the objects below a folder whose names begin with `prefix`. `folder` is empty, or ends with a slash. */
   async *#walk(
     folder: string,
     prefix: string,
@@ -123,7 +130,7 @@ export class DirectoryStore implements ObjectStore {
       }
       if (!name.startsWith(prefix)) continue;
       const sizeBytes = await deadline.race(sizeOf(this.#path(name)));
-      // Deleted since the directory was read.
+      // It was deleted after the directory was read.
       if (sizeBytes === undefined) continue;
       yield { name, sizeBytes };
     }
@@ -183,7 +190,7 @@ export class DirectoryStore implements ObjectStore {
     return join(this.#root, name);
   }
 
-  /** Makes a directory and those above it, durable: each new one is synced into the one that it is in. */
+  /** Makes a directory and the missing ones above it, durably: each new one is synced into its parent. */
   async #makeDirectory(path: string): Promise<void> {
     const first = await mkdir(path, { recursive: true });
     if (first === undefined) return;
@@ -193,13 +200,14 @@ export class DirectoryStore implements ObjectStore {
     }
   }
 
+  /** Returns the declared error for an error of the file system, and any other error as it is. */
   #declared(error: unknown, name: string, doing: string): unknown {
     if (error instanceof ArchiveError) return error;
     const { code } = error as NodeJS.ErrnoException;
     const options = { cause: error };
     switch (code) {
       case undefined:
-        // Not of the file system: what the content's maker threw.
+        // It is not the file system's: the maker of the content threw it.
         return error;
       case 'ENOENT':
         return archiveErrors.objectMissing(this.url, name, options);
@@ -238,7 +246,10 @@ function* pieces(content: Buffer): Generator<Buffer, void, undefined> {
   }
 }
 
-/** The names in a directory, in the order of the names of the objects: those of directories end with a slash. */
+/**
+ * Returns the names in a directory, sorted as the names of objects are; those of directories end with a slash. Returns
+ * none when there is no such directory.
+ */
 async function childrenOf(path: string): Promise<string[]> {
   try {
     const children = await readdir(path, { withFileTypes: true });

@@ -3,18 +3,18 @@ import { PIECE_SIZE_BYTES_MAX, type StoreCall } from '../store.js';
 import { S3AnswerError } from './s3-errors.js';
 import type { S3Requests, S3Task } from './s3-requests.js';
 
-/** What is read, and from where. */
+/** The object to read, and the place to read it from. */
 interface S3DownloadOptions {
-  /** Of the store. */
+  /** The URL of the store. */
   readonly url: string;
   readonly name: string;
-  /** The name within the bucket. */
+  /** The object's name within the bucket. */
   readonly key: string;
-  /** Its time is that of each piece. */
+  /** The call, whose time limit applies to each piece. */
   readonly call: StoreCall;
 }
 
-/** One object, read from its beginning to its end. A connection that breaks off is made again, and the rest is asked for. */
+/** Reads one object from its beginning to its end. When a connection breaks off, another one asks for the rest. */
 export class S3Download {
   readonly #requests: S3Requests;
   readonly #options: S3DownloadOptions;
@@ -27,6 +27,7 @@ export class S3Download {
     this.#options = options;
   }
 
+  /** Yields the content of the object in pieces of at most 1 MiB. Throws ArchiveErrors only. */
   async *pieces(): AsyncGenerator<Buffer, void, undefined> {
     for (let failures = 1; ; failures++) {
       const aborter = new AbortController();
@@ -50,7 +51,7 @@ export class S3Download {
     }
   }
 
-  /** Each piece has a deadline of its own. */
+  /** Makes the task for one piece, which has a deadline of its own. */
   #task(): S3Task {
     const { url, name, key, call } = this.#options;
     const doing = `reading ${name}`;

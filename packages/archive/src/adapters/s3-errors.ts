@@ -1,6 +1,6 @@
 import { type ArchiveError, archiveErrors } from '../errors.js';
 
-/** A server answers what no S3 server does. */
+/** The server's answer is not one that an S3 server gives. */
 export class S3AnswerError extends Error {
   override readonly name = 'S3AnswerError';
 }
@@ -10,26 +10,29 @@ export class S3SilenceError extends Error {
   override readonly name = 'S3SilenceError';
 }
 
-/** A server refused a request. Its text is the server's, which may repeat what was signed and the id of the key. */
+/**
+ * A server refused a request. The text is the server's, which may repeat the signed parts of the request and the id of
+ * the key.
+ */
 export class S3StatusError extends Error {
   override readonly name = 'S3StatusError';
 
   constructor(
-    /** Of HTTP. An error in an answer of success is a 500. */
+    /** The HTTP status; 500 for an error in an answer whose own status is success. */
     readonly status: number,
-    /** S3's name of the error, such as NoSuchKey; empty where the answer has none. */
+    /** S3's name of the error, such as NoSuchKey; empty when the answer has none. */
     readonly serviceCode: string,
     message: string,
-    /** The region that the bucket is in, where the answer says so. */
+    /** The region that the bucket is in; undefined when the answer does not say. */
     readonly region: string | undefined,
-    /** Whether the answer could have had a body, and so a code. */
+    /** True for the answer to a HEAD request, which has no body, and so no code. */
     readonly isOfHead: boolean,
   ) {
     super(message);
   }
 }
 
-/** The error in the body of an answer. */
+/** Makes the error that the body of an answer describes. */
 export function s3StatusError(status: number, body: string, isOfHead: boolean): S3StatusError {
   const textOf = (element: string): string | undefined =>
     new RegExp(`<${element}>([^<]*)</${element}>`).exec(body)?.[1]?.trim();
@@ -38,16 +41,16 @@ export function s3StatusError(status: number, body: string, isOfHead: boolean): 
   return new S3StatusError(status, code, textOf('Message') ?? '', region, isOfHead);
 }
 
-/** Where an error happened, for its text. */
+/** The place where an error happened, for its text. */
 export interface S3Place {
-  /** Of the store. */
+  /** The URL of the store. */
   readonly url: string;
   readonly endpoint: string;
   readonly bucket: string;
   readonly doing: string;
-  /** Of the object; undefined where it is not about one. */
+  /** The name of the object; undefined when the error is not about one. */
   readonly name?: string | undefined;
-  /** What no text may hold: the key and its id. */
+  /** The texts that no message may contain: the access key and its id. */
   readonly secrets: readonly string[];
 }
 
@@ -68,18 +71,19 @@ const FULL_CODES: ReadonlySet<string> = new Set([
   'InsufficientStorage',
 ]);
 const INSUFFICIENT_STORAGE = 507;
-/** Of certificates that are not believed: trying again changes nothing. */
+/** Matches the codes for a certificate that is not trusted: trying again changes nothing. */
 const CERTIFICATE_CODE = /CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS|ERR_SSL/;
 
+/** The codes for a connection that broke off. */
 const BREAK_CODES: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
 
-/** All that `fetch` says of a port that it refuses (fetch.spec.whatwg.org, 2.9 Port blocking). */
+/** The whole text of the error with which `fetch` refuses a port (fetch.spec.whatwg.org, 2.9 Port blocking). */
 const BAD_PORT = 'bad port';
 
-/** Characters of a server's text that an error holds. */
+/** The most characters of a server's text that an error contains. */
 const SERVER_TEXT_LENGTH_MAX = 200;
 
-/** Whether the same request may do better in a moment. */
+/** Whether the same request may succeed a moment later. */
 export function isTransient(error: unknown): boolean {
   const refusal = refusalIn(error);
   if (refusal !== undefined) {
@@ -91,8 +95,8 @@ export function isTransient(error: unknown): boolean {
 }
 
 /**
- * Whether a server says that there is no such object. Only the code says so, or the bare status where an answer has no
- * body: servers answer 404 for unknown access keys, too, and so do proxies.
+ * Whether a server says that there is no such object. Only its code says so, or the bare status 404 of an answer that
+ * has no body: servers answer 404 for unknown access keys too, and so do proxies.
  */
 export function isNoSuchKey(error: unknown): boolean {
   const refusal = refusalIn(error);
@@ -100,12 +104,15 @@ export function isNoSuchKey(error: unknown): boolean {
   return refusal.serviceCode === 'NoSuchKey' || (refusal.isOfHead && refusal.status === 404);
 }
 
-/** Whether a server says that an upload was completed, or given up. */
+/** Whether a server says that an upload was already completed, or given up. */
 export function isNoSuchUpload(error: unknown): boolean {
   return refusalIn(error)?.serviceCode === 'NoSuchUpload';
 }
 
-/** The declared error for what a request ended with. What a server answered is no cause of it: that holds what was signed. */
+/**
+ * Returns the declared error for the error with which a request ended. The server's answer is not attached as the
+ * cause, since it may contain the signed parts of the request.
+ */
 export function declaredS3Error(error: unknown, place: S3Place): ArchiveError {
   const { url, endpoint, doing } = place;
   const refusal = refusalIn(error);
@@ -147,7 +154,7 @@ function refusalError(error: S3StatusError, place: S3Place): ArchiveError {
   return archiveErrors.storeFailed(url, doing, `the server answered ${describe(error, place)}`);
 }
 
-/** Status, code and the server's text, without what must not be in a log. */
+/** Returns the status, code and text of a server's answer, without the key and its id, which must not be in a log. */
 function describe({ status, serviceCode, message }: S3StatusError, { secrets }: S3Place): string {
   const kept = secrets.reduce((text, secret) => text.replaceAll(secret, '…'), message);
   const text = kept
@@ -157,20 +164,23 @@ function describe({ status, serviceCode, message }: S3StatusError, { secrets }: 
   return `${status} ${serviceCode}`.trim() + (text && `: ${text}`);
 }
 
-/** The server's refusal, which the S3 client may have put into an error of its own. */
+/**
+ * Returns the server's refusal, which the S3 client may have put into an error of its own; undefined when there is
+ * none.
+ */
 function refusalIn(error: unknown): S3StatusError | undefined {
   const at = innermost(error);
   return at instanceof S3StatusError ? at : undefined;
 }
 
-/** The HTTP client's own error says only that it failed. */
+/** Returns the innermost cause of an error: the HTTP client's own error says only that it failed. */
 function innermost(error: unknown): Error {
   let at = error as Error;
   while (at.cause instanceof Object) at = at.cause as Error;
   return at;
 }
 
-/** The operating system's or the HTTP client's name of what went wrong; undefined: it is neither's error. */
+/** Returns the operating system's or the HTTP client's code for an error; undefined when the error is neither's. */
 function networkCode(error: unknown): string | undefined {
   let at = error as NodeJS.ErrnoException | null | undefined;
   while (typeof at === 'object' && at !== null) {

@@ -5,36 +5,46 @@ import type { Deadline } from '../deadline.js';
 import { PIECE_SIZE_BYTES_MAX } from '../store.js';
 import { declaredS3Error, isTransient, S3AnswerError, S3SilenceError, s3StatusError } from './s3-errors.js';
 
-/** Which bucket, and how it is reached. */
+/** The bucket, and the way to reach it. */
 export interface S3Options {
-  /** `http://host:port` or `https://host:port`: buckets are named in paths. Empty: Amazon's of the region. */
+  /** `http://host:port` or `https://host:port`, where paths name buckets; empty for Amazon's server of the region. */
   readonly endpoint: string;
-  /** Empty: us-east-1, which servers other than Amazon's take for any. */
+  /** The region; empty for us-east-1, which servers other than Amazon's accept as any region. */
   readonly region: string;
   readonly bucket: string;
-  /** What the names of all objects begin with, without a slash at its end; empty: nothing. */
+  /** The prefix of the names of all objects, without a slash at its end; empty for none. */
   readonly prefix: string;
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
-  /** Names may be all that `isKey` takes, and not only those of an archive: somebody else chose them. */
+  /**
+   * True to accept every name that `isKey` accepts, not only those of an archive, for objects whose names somebody else
+   * chose.
+   */
   readonly takesAnyKey?: boolean;
 }
 
-/** How patient requests are, and how large. */
+/** The limits of requests to a bucket: how patient they are, and how large. */
 export interface S3Limits {
-  /** How long there may be no answer, or no next piece of one, besides the time that a body takes. */
+  /**
+   * Milliseconds without an answer, or without its next piece, after which a request is given up. The time that sending
+   * a body takes is added.
+   */
   readonly silenceMs: number;
-  /** How often a request is made that fails by chance. */
+  /** The most times that a request is made when it fails for a reason that may pass. */
   readonly attemptsMax: number;
-  /** The pause before the second attempt, which doubles from then on; shortened by chance by up to a half. */
+  /**
+   * Milliseconds of the pause before the second attempt. Each further pause is twice as long, up to 8 s; chance
+   * shortens each one by up to a half.
+   */
   readonly pauseLeastMs: number;
   /**
-   * Every part of an upload but the last has this size: some servers want them to be equal. The least that Amazon's takes
-   * is 5 MiB. A store holds as much for each object that is stored in parts.
+   * Bytes of every part of an upload but the last: some servers want equal parts, and Amazon's accepts no less than 5
+   * MiB. A store holds this much for each object that it is storing in parts.
    */
   readonly partSizeBytes: number;
 }
 
+/** The limits of an `S3Store` that is given no others. */
 export const DEFAULT_S3_LIMITS: S3Limits = {
   silenceMs: 30_000,
   attemptsMax: 5,
@@ -42,37 +52,40 @@ export const DEFAULT_S3_LIMITS: S3Limits = {
   partSizeBytes: 16 * 1024 * 1024,
 };
 
-/** One request of an operation. */
+/** One request to a bucket. */
 export interface S3Task {
   readonly deadline: Deadline;
-  /** For messages. */
+  /** Names the operation, for messages. */
   readonly doing: string;
-  /** The object, where the request is about one that must be there. */
+  /** The object's name, when the request is about one that must be there. */
   readonly name?: string;
-  /** The key within the bucket, where the request is about one object. */
+  /** The object's key within the bucket, when the request is about one object. */
   readonly key?: string;
-  /** What is sent: it is given time, and a hash of its own, so that it arrives as it was sent or not at all. */
+  /**
+   * The body to send. It goes with a hash, so that it arrives as it was sent or not at all, and the request gets the
+   * time that sending it takes.
+   */
   readonly body?: Uint8Array;
-  /** Besides the patience that every request has. */
+  /** Milliseconds to wait in addition to the limits that every request has. */
   readonly extraMs?: number;
   /**
-   * The root element of the answer, which is XML: what is none comes from something else than an S3 server. Servers do
-   * not all call it so, and it says nothing: it is read whatever its name is, unless that is `Error`.
+   * The root element of the answer, which must be XML: anything else does not come from an S3 server. Servers name the
+   * root differently, so an answer is accepted with any root but `Error`.
    */
   readonly root?: string;
 }
 
-/** The slowest connection that a body is given time for. */
+/** The slowest connection for which a body gets enough time, in bytes per millisecond. */
 const BODY_BYTES_PER_MS = 64;
-/** What is sent at a time. */
+/** Bytes of a body that are sent at a time. */
 const SENT_SIZE_BYTES = 256 * 1024;
 const PAUSE_GREATEST_MS = 8_000;
-/** More than any server says about an error. */
+/** The most bytes of an answer that are read for an error; no server says more. */
 const ERROR_BYTES_MAX = 64 * 1024;
 
 /**
- * Requests to a bucket, signed. Each does no harm when it is made twice, so one that fails by chance is made again a
- * bounded number of times, with growing pauses. Nothing is logged.
+ * Sends signed requests to a bucket. Each does no harm when it is made twice, so one that fails for a reason that may
+ * pass is made again, a bounded number of times, with growing pauses. Nothing is logged.
  */
 export class S3Requests {
   readonly limits: S3Limits;
@@ -89,7 +102,7 @@ export class S3Requests {
     this.#endpoint = options.endpoint || `https://s3.${this.#region}.amazonaws.com`;
   }
 
-  /** Errors: ArchiveErrors only. */
+  /** Runs a task, in as many attempts as it needs and the limits allow. Rejects with ArchiveErrors only. */
   async run<T>(task: S3Task, work: (client: S3mini) => Promise<T>): Promise<T> {
     task.deadline.check();
     const md5 = task.body && (await md5Of(task.body));
@@ -114,7 +127,10 @@ export class S3Requests {
     );
   }
 
-  /** Aborts the work when the deadline passes, or when it takes longer than a server may be silent, and a bit more. */
+  /**
+   * Runs `work`, and aborts it when the deadline passes or it takes longer than `limits.silenceMs` plus `extraMs`
+   * milliseconds. Rejects with S3SilenceError in the latter case, and otherwise with the error of the work.
+   */
   async patiently<T>(
     deadline: Deadline,
     aborter: AbortController,
@@ -137,7 +153,10 @@ export class S3Requests {
     }
   }
 
-  /** After the given number of failures in a row: pauses before the next attempt, or throws what is declared for it. */
+  /**
+   * Handles a failed attempt, after `failures` failures in a row: resolves after a pause when another attempt is worth
+   * while, and otherwise rejects with the declared error.
+   */
   async failed(task: S3Task, error: unknown, failures: number): Promise<void> {
     task.deadline.check();
     if (!isTransient(error) || failures >= this.limits.attemptsMax) {
@@ -155,8 +174,8 @@ export class S3Requests {
   }
 
   /**
-   * For one attempt, which the signal ends. Making one costs far less than a request. Whatever a server refuses is an
-   * S3StatusError: s3mini takes every 404 of some requests for absence.
+   * Makes a client for one attempt, which the signal ends. Making one costs far less than a request. The client throws
+   * an S3StatusError for every refusal, since s3mini would take every 404 of some requests for absence.
    */
   client({ body, root, key }: S3Task, signal: AbortSignal, md5?: string): S3mini {
     const { bucket, accessKeyId, secretAccessKey } = this.#options;
@@ -164,7 +183,7 @@ export class S3Requests {
     if (md5 !== undefined) extra['content-md5'] = md5;
     const send: typeof fetch = async (input, init) => {
       const headers = { ...(init?.headers as Record<string, string>), ...extra };
-      // A redirection is followed without what the request is signed with.
+      // `fetch` would follow a redirection without the signature.
       const request: RequestInit = { ...init, headers, signal, redirect: 'manual' };
       const inPieces =
         body && body.length > SENT_SIZE_BYTES && ({ body: streamOf(body), duplex: 'half' } as const);
@@ -175,13 +194,16 @@ export class S3Requests {
     };
     const endpoint = `${this.#endpoint}/${bucket}`;
     const client = new S3mini({ accessKeyId, secretAccessKey, endpoint, region: this.#region, fetch: send });
-    // s3mini takes slashes away that a key begins with, which would be another object's.
+    // s3mini removes the slashes that a key begins with, which would name another object.
     client.endpoint.pathname += /^\/*/.exec(key ?? '')![0];
     return client;
   }
 }
 
-/** The same answer with a root element of this name. An error may come with a status of success. */
+/**
+ * Returns the same answer with `root` as the name of its root element. Rejects with S3AnswerError when the answer is
+ * not XML, and with S3StatusError when it is an error, which may come with a status of success.
+ */
 async function withRoot(response: Response, root: string): Promise<Response> {
   if (!/xml/.test(response.headers.get('content-type') ?? '')) {
     await response.body?.cancel();
@@ -198,7 +220,7 @@ async function withRoot(response: Response, root: string): Promise<Response> {
   return new Response(end > begin ? renamed : text, { status, headers });
 }
 
-/** As much of an answer as can be an error. */
+/** Reads the beginning of an answer, up to 64 KiB: no error is longer. */
 async function beginningOf(response: Response): Promise<string> {
   const pieces: Uint8Array[] = [];
   let sizeBytes = 0;
@@ -210,7 +232,10 @@ async function beginningOf(response: Response): Promise<string> {
   return Buffer.concat(pieces).toString('utf8', 0, ERROR_BYTES_MAX);
 }
 
-/** In pieces, for which the event loop of a node is not held up; the request's header says how long it is in all. */
+/**
+ * Streams a body in pieces, so that sending it does not hold up the node's event loop. The request's header says how
+ * long the body is.
+ */
 function streamOf(body: Uint8Array): ReadableStream<Uint8Array> {
   let at = 0;
   return new ReadableStream<Uint8Array>(
@@ -225,7 +250,7 @@ function streamOf(body: Uint8Array): ReadableStream<Uint8Array> {
   );
 }
 
-/** In steps, since the event loop of a node waits for each. */
+/** Computes the MD5 of a body in base64, in steps of 1 MiB, between which the event loop gets a turn. */
 async function md5Of(body: Uint8Array): Promise<string> {
   const hash = createHash('md5');
   for (let at = 0; at < body.length; at += PIECE_SIZE_BYTES_MAX) {

@@ -18,17 +18,21 @@ import { isNoSuchKey, isNoSuchUpload, S3AnswerError } from './s3-errors.js';
 import { DEFAULT_S3_LIMITS, type S3Limits, type S3Options, S3Requests, type S3Task } from './s3-requests.js';
 import { listS3Uploads, S3Upload } from './s3-upload.js';
 
-/** What is stored with one request. */
+/** The largest object that is stored with one request, in bytes. */
 const SINGLE_SIZE_BYTES_MAX = 32 * 1024 * 1024;
+/** The most objects that one listing request returns. */
 const PAGE_OBJECTS = 1000;
-/** What is sorted next to a slash: a folder's name with it is behind all that is in the folder. */
+/** The character that sorts next after a slash: a folder's name with it sorts after everything in the folder. */
 const BEHIND_SLASH = '0';
-/** An upload that is older is left over from a crash: whoever stores one is ended much sooner. */
+/**
+ * The age in milliseconds from which an upload counts as left over from a crash. Storing an object ends much sooner,
+ * one way or the other.
+ */
 const LEFTOVER_AGE_MS = 24 * 60 * 60 * 1000;
 
 /**
- * Objects in an S3 bucket, Amazon's or another's. What goes on behind a request is checked at both ends: bodies are sent
- * with their hash, and what is read is as long as was said, or goes on where a connection broke off.
+ * Stores objects in an S3 bucket, Amazon's or another's. Both ends check the content: a body goes with its hash, and a
+ * download must have the announced length; where a connection breaks off, another one continues it.
  */
 export class S3Store implements ObjectStore {
   readonly url: string;
@@ -36,10 +40,10 @@ export class S3Store implements ObjectStore {
   readonly #requests: S3Requests;
   readonly #nowMs: () => number;
   readonly #takesName: (name: string) => boolean;
-  /** Uploads that are being given up. */
+  /** The uploads that are being given up. `close` waits for them. */
   readonly #aborts = new Set<Promise<void>>();
 
-  /** Errors: credentialsMissing. Whether the bucket is there the first operation tells. */
+  /** Throws credentialsMissing. Only the first operation finds out whether the bucket exists. */
   constructor(options: S3Options, limits: S3Limits = DEFAULT_S3_LIMITS, nowMs: () => number = Date.now) {
     const { bucket, prefix, accessKeyId, secretAccessKey } = options;
     this.url = `s3://${bucket}${prefix && `/${prefix}`}`;
@@ -58,7 +62,7 @@ export class S3Store implements ObjectStore {
     deadline.check();
     if (Buffer.isBuffer(content) && content.length <= SINGLE_SIZE_BYTES_MAX) {
       await this.#putSingle(name, content, deadline);
-      // Beside the event loop.
+      // This hashes in the thread pool, not on the event loop.
       const sha256 = Buffer.from(await webcrypto.subtle.digest('SHA-256', content)).toString('hex');
       return { sizeBytes: content.length, sha256 };
     }
@@ -131,14 +135,17 @@ export class S3Store implements ObjectStore {
       const page = await this.#page(task, this.#prefix + prefix, { next });
       for (const { Key: key, Size: sizeBytes } of page.objects ?? []) {
         const name = key.slice(this.#prefix.length);
-        // Others may keep theirs in the bucket, too.
+        // Others may keep objects of their own in the bucket.
         if (this.#takesName(name)) yield { name, sizeBytes };
       }
       next = page.nextContinuationToken;
     } while (next !== undefined);
   }
 
-  /** Each request begins behind the last folder of the one before: not every server can tell of folders by itself. */
+  /**
+   * Yields folders page by page. Each request begins after the last folder of the page before, since not every server
+   * can list folders by itself.
+   */
   async *folders(prefix: string, call: StoreCall): AsyncGenerator<string, void, undefined> {
     checkFolder(prefix);
     const task = this.#listing(call);
@@ -162,6 +169,7 @@ export class S3Store implements ObjectStore {
     return { deadline: new Deadline(this.url, doing, call), doing, root: 'ListBucketResult' };
   }
 
+  /** Requests one page of a listing: the one with the token `next`, or the one that begins after the key `after`. */
   async #page(
     task: S3Task,
     prefix: string,
@@ -184,7 +192,7 @@ export class S3Store implements ObjectStore {
       try {
         await client.deleteObject(key);
       } catch (error) {
-        // Most servers do not even say so.
+        // The object was gone already. Most servers do not even report that.
         if (!isNoSuchKey(error)) throw error;
       }
     });
@@ -203,7 +211,7 @@ export class S3Store implements ObjectStore {
     return count;
   }
 
-  /** Whether it was still there. */
+  /** Removes an upload that was left over. Resolves with whether it was still there. */
   #removeUpload(task: S3Task, key: string, id: string): Promise<boolean> {
     return this.#requests.run(task, async (client) => {
       try {

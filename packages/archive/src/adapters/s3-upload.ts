@@ -4,13 +4,13 @@ import { archiveErrors } from '../errors.js';
 import { isNoSuchKey, isNoSuchUpload, S3AnswerError } from './s3-errors.js';
 import type { S3Requests, S3Task } from './s3-requests.js';
 
-/** S3's limit. */
+/** The most parts of an upload: S3's limit. */
 const PARTS_MAX = 10_000;
-/** A server puts the parts together before it answers. */
+/** Milliseconds added for completing an upload: the server puts the parts together before it answers. */
 const COMPLETE_MS = 120_000;
 const ABORT_MS = 10_000;
 
-/** One object, stored in parts: it is there once `complete` resolves. One call at a time. */
+/** Stores one object in parts; the object is there once `complete` has resolved. Callers make one call at a time. */
 export class S3Upload {
   readonly #requests: S3Requests;
   readonly #url: string;
@@ -30,7 +30,10 @@ export class S3Upload {
     this.#id = id;
   }
 
-  /** A request made twice begins two: the one that nobody knows of is left over (`ObjectStore.removeLeftovers`). */
+  /**
+   * Begins an upload. When the request is made twice the server begins two, and the one that nobody knows of is left
+   * over (`ObjectStore.removeLeftovers`).
+   */
   static async begin(options: S3UploadOptions): Promise<S3Upload> {
     const { requests, key, deadline, name } = options;
     const task = { deadline, doing: `storing ${name}`, key, root: 'InitiateMultipartUploadResult' };
@@ -38,7 +41,7 @@ export class S3Upload {
     return new S3Upload(options, id);
   }
 
-  /** `body` is not kept. */
+  /** Sends the next part, and does not keep `body`. Rejects with objectTooLarge above 10,000 parts. */
   async add(body: Buffer): Promise<void> {
     const number = this.#parts.length + 1;
     if (number > PARTS_MAX) {
@@ -53,6 +56,7 @@ export class S3Upload {
     this.#sizeBytes += body.length;
   }
 
+  /** Completes the upload: the object is there when this resolves. */
   async complete(): Promise<void> {
     const doing = `storing ${this.#name}`;
     const root = 'CompleteMultipartUploadResult';
@@ -64,7 +68,7 @@ export class S3Upload {
         const result = await client.completeMultipartUpload(this.#key, this.#id, this.#parts);
         if (result.etag === undefined) throw new S3AnswerError('the server does not say what it has stored');
       } catch (error) {
-        // It has happened where only the answer to an earlier attempt was lost.
+        // The upload is complete when only the answer to an earlier attempt was lost.
         if (attempts === 1 || !isNoSuchUpload(error)) throw error;
         const sizeBytes = await client.getContentLength(this.#key).catch(absentAsUndefined);
         if (sizeBytes !== this.#sizeBytes) throw error;
@@ -72,7 +76,10 @@ export class S3Upload {
     });
   }
 
-  /** Lets go of the parts, as well as that can be done: what is left over is removed later. */
+  /**
+   * Gives the upload up and removes its parts, as far as that succeeds; `ObjectStore.removeLeftovers` removes the rest.
+   * Never rejects.
+   */
   async abort(): Promise<void> {
     const doing = `giving up storing ${this.#name}`;
     const task = { deadline: new Deadline(this.#url, doing, { timeoutMs: ABORT_MS }), doing, key: this.#key };
@@ -86,18 +93,21 @@ function absentAsUndefined(error: unknown): undefined {
   if (!isNoSuchKey(error)) throw error;
 }
 
-/** What is stored, and where. */
+/** The object to store, and the place to store it in. */
 interface S3UploadOptions {
   readonly requests: S3Requests;
-  /** Of the store. */
+  /** The URL of the store. */
   readonly url: string;
   readonly name: string;
-  /** The name within the bucket. */
+  /** The object's name within the bucket. */
   readonly key: string;
   readonly deadline: Deadline;
 }
 
-/** The uploads that were begun in the bucket, by anybody, and neither completed nor given up. */
+/**
+ * Yields the uploads in the bucket that anybody has begun, and nobody has completed or given up. `beginMs` is the time
+ * of the begin, in milliseconds since 1970.
+ */
 export async function* listS3Uploads(
   requests: S3Requests,
   task: S3Task,

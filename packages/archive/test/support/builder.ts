@@ -8,16 +8,16 @@ import { baseName, gapName } from '../../src/names.js';
 import { collect } from './content.js';
 import { EPOCH_MS, entries, SHARD } from './shard.js';
 
-/** When entry `index` of `entries` is stamped, or would be. */
+/** Returns the time at which entry `index` of `entries` is stamped, or would be, in milliseconds since 1970. */
 export function timeOf(index: number): number {
   return EPOCH_MS + index * 1000;
 }
 
-/** Archives a shard as the node does that leads its table. */
+/** Archives a shard as the node that leads its table does. */
 export class ArchiveBuilder {
   readonly store: MemoryObjectStore;
   readonly shard: ArchivedShard;
-  /** Whether the manifest is told. */
+  /** True adds stored objects to the manifest. */
   tells = true;
   #manifest: ShardManifest | undefined;
   #baseCount = 0;
@@ -27,7 +27,7 @@ export class ArchiveBuilder {
     this.shard = { ...SHARD, ...shard };
   }
 
-  /** Gives the object's name. */
+  /** Stores a log object and returns its name. */
   async log(first: number, last: number, all: ArchivedEntry[] = entries(first, last)): Promise<string> {
     const writer = new LogObjectWriter(this.shard);
     for (const entry of all) writer.add(entry);
@@ -37,7 +37,7 @@ export class ArchiveBuilder {
     return object.name;
   }
 
-  /** A base of a table that holds nothing but what it was made at. Gives the object's name. */
+  /** Stores a base whose only content is its revision, and returns its name. */
   async base(revision: number, timeMs = timeOf(revision)): Promise<string> {
     const unique = createHash('sha256')
       .update(`${++this.#baseCount}`)

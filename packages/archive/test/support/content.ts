@@ -5,7 +5,7 @@ export function random(sizeBytes: number): Buffer {
   return randomBytes(sizeBytes);
 }
 
-/** `content` cut at the sizes given, the rest at last. */
+/** Yields `content` in pieces of the given sizes, and the rest at last. */
 export async function* inPieces(content: Buffer, sizes: readonly number[]): AsyncGenerator<Buffer> {
   let at = 0;
   for (const size of sizes) {
@@ -25,7 +25,7 @@ export async function contentOf(store: ObjectStore, name: string): Promise<Buffe
   return Buffer.concat(await collect(store.get(name, {})));
 }
 
-/** In the order of their characters. */
+/** Returns the names that begin with `prefix`, sorted by their characters. */
 export async function namesOf(store: ObjectStore, prefix: string): Promise<string[]> {
   return (await collect(store.list(prefix, {}))).map(({ name }) => name).sort();
 }

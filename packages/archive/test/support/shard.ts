@@ -3,10 +3,13 @@ import type { ArchivedEntry, ArchivedShard } from '../../src/log-object.js';
 
 export const SHARD: ArchivedShard = { clusterId: 'c0ffee', shardId: 17, table: 'orders', firstIndex: 1 };
 
-/** When entry 0 would have been stamped. */
+/** The time at which entry 0 would have been stamped, in milliseconds since 1970. */
 export const EPOCH_MS = 1_700_000_000_000;
 
-/** Entries `first` to `last`, one a second; every seventh is internal. The same ones at each call, unless `commandOf` differs. */
+/**
+ * Returns the entries `first` to `last`, one a second; every seventh is internal. Every call returns the same ones,
+ * unless `commandOf` differs.
+ */
 export function entries(
   first: number,
   last: number,
@@ -24,7 +27,7 @@ export function entries(
   });
 }
 
-/** Commands that do not shrink. */
+/** Makes commands that do not shrink when they are compressed. */
 export function largeCommand(sizeBytes: number): () => Buffer {
   return () => randomBytes(sizeBytes);
 }

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { ObjectStore } from '../../src/store.js';
 import { collect, contentOf, inPieces, namesOf, random } from './content.js';
 
-/** What every `ObjectStore` must do. `make` gives an empty one. */
+/** Tests what every `ObjectStore` must do. `make` returns an empty store. */
 export function describeObjectStore(
   title: string,
   make: () => Promise<{ store: ObjectStore; dispose: () => Promise<void> }>,

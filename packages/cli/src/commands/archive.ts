@@ -3,7 +3,7 @@ import type { ArchiveFlags } from '../archive.js';
 import { usageError } from '../exit.js';
 import type { OutputFormat } from '../output.js';
 
-/** `archive list`, `archive verify` and `archive prune`. What they take is loaded when one is run. */
+/** Makes the commands `archive list`, `archive verify` and `archive prune`. Each loads its modules when it runs. */
 export function archiveCommand(): Command {
   const command = new Command('archive').description(
     'List, verify and prune the archive in its directory or bucket.',
@@ -37,7 +37,7 @@ export function archiveCommand(): Command {
   return command.addCommand(list).addCommand(verify).addCommand(prune);
 }
 
-/** Options of the nodes that say where the archive is, under the same names. */
+/** The options of the nodes that name the place of the archive, under the same names. */
 const nodeOptions = [
   ['target', '<url>', 'Place of the archive: file:///directory, s3://bucket or s3://bucket/prefix.'],
   ['s3-endpoint', '<url>', "S3 server, http://host:port or https://host:port. (default: Amazon's)"],

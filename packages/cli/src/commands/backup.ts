@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { type TransferFlags, transferFlags, withTransferFlags } from '../transfer-flags.js';
 
-/** `backup`. What it takes is loaded when it is run. */
+/** Makes the command `backup`, which loads its modules when it runs. */
 export function backupCommand(): Command {
   const command = withTransferFlags(
     new Command('backup').description('Copy tables of a leader cluster into a directory.'),

@@ -23,10 +23,10 @@ interface BenchFlags extends ConnectionFlags {
   readonly linearizable: boolean;
 }
 
-/** Keys of one page of the range workload. */
+/** Keys on one page of the range workload. */
 const RANGE_KEYS = 100;
 
-/** `coxswain bench`: clients that each send one request after another, for some seconds. */
+/** Makes the command `bench`: clients that each send one request after another, for some seconds. */
 export function benchCommand(): Command {
   const command = withConnectionFlags(
     new Command('bench')

@@ -5,7 +5,7 @@ import { connectionFlags, withClient, withConnectionFlags } from '../connection-
 import { failure } from '../exit.js';
 import { statusCommand } from './status.js';
 
-/** `tables`, `members`, `status` and `health`. */
+/** Makes the commands `tables`, `members`, `status` and `health`. */
 export function clusterCommands(): Command[] {
   return [tablesCommand(), membersCommand(), statusCommand(), healthCommand()];
 }

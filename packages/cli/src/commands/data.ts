@@ -34,7 +34,7 @@ interface ReadFlags extends KeyRangeFlags {
   readonly order?: SortOrder;
 }
 
-/** `get`, `range`, `put`, `del` and `txn`. */
+/** Makes the commands `get`, `range`, `put`, `del` and `txn`. */
 export function dataCommands(): Command[] {
   return [getCommand(), rangeCommand(), putCommand(), delCommand(), txnCommand()];
 }
@@ -161,11 +161,12 @@ async function read(
     throw usageError('--print-value-only cannot be combined with --keys-only or --count-only');
   const range = rangeOf(flags);
   const { sortBy = 'KEY', order = 'ASCEND' } = flags;
-  // Servers answer in the order of keys, so that is nothing to sort.
+  // Servers answer in the order of keys, so that order needs no sorting.
   const isSorted = sortBy !== 'KEY' || order !== 'ASCEND';
   const options: RangeOptions = {
     ...range.options,
-    // The first of another order may be anywhere in the range, and values decide only where they are there.
+    // The first pairs in another order may be anywhere in the range, and values can decide the order only when they are
+    // there.
     limit: isSorted && !flags.countOnly ? 0 : flags.limit,
     keysOnly: flags.keysOnly && sortBy !== 'VALUE',
     countOnly: flags.countOnly,
@@ -193,7 +194,7 @@ async function read(
   });
 }
 
-/** Flags of the commands that read lines from stdin. */
+/** The flags of a command that reads lines from stdin. */
 export interface BulkFlags {
   readonly stdin: boolean;
   readonly fromLine: number;
@@ -258,7 +259,7 @@ function withReadFlags(command: Command): Command {
     );
 }
 
-/** As etcdctl: in capitals or small letters. */
+/** Parses one of some choices, in capitals or small letters, as etcdctl does. */
 function parseChoice<Choice extends string>(choices: readonly Choice[]): (text: string) => Choice {
   return (text) => {
     const choice = choices.find((known) => known === text.toUpperCase());

@@ -14,7 +14,7 @@ import {
 import { Writer } from '../writer.js';
 import { type BulkFlags, withBulkFlags } from './data.js';
 
-/** Below this many bytes output is gathered. */
+/** Output is gathered until it has this many bytes. */
 const FLUSH_SIZE_BYTES = 64 * 1024;
 
 interface DumpFlags extends KeyRangeFlags {
@@ -23,7 +23,7 @@ interface DumpFlags extends KeyRangeFlags {
   readonly revision: number;
 }
 
-/** `dump` and `load`: the pairs of a table as lines of text, whatever bytes they hold. */
+/** Makes the commands `dump` and `load`: the pairs of a table as lines of text, whatever bytes they hold. */
 export function dumpCommands(): Command[] {
   return [dumpCommand(), loadCommand()];
 }

@@ -6,12 +6,12 @@ import { addressedFlags, withAddressFlag, withClient, withConnectionFlags } from
 import { counted } from '../counted.js';
 import { failure, usageError } from '../exit.js';
 
-/** Between two looks at how far it is. */
+/** Milliseconds between two looks at the progress. */
 const LOOK_MS = 250;
-/** Copying every table takes as long as it takes. */
+/** Milliseconds that a promotion may take, in which every table is copied. */
 const PROMOTE_TIMEOUT_MS = 3_600_000;
 
-/** `reset`, `promote` and `clone forget`. */
+/** Makes the commands `reset`, `promote` and `clone forget`. */
 export function maintenanceCommands(): Command[] {
   return [resetCommand(), promoteCommand(), cloneCommand()];
 }
@@ -48,7 +48,7 @@ function resetCommand(): Command {
 
 type Tables = regatta.StatusResponse['tables'];
 
-/** The shard of each table. A reset ends when another one has taken over. */
+/** Returns the shard of each table. A reset has ended when another shard has taken over. */
 const shardsOf = (tables: Tables): Map<string, bigint> =>
   new Map([...tables].map(([name, { shardId }]) => [name, shardId]));
 

@@ -32,7 +32,7 @@ function nodeCommand(role: Role): Command {
   const isShown = ({ onlyFor = role }: ConfigOption): boolean => onlyFor === role;
   for (const { title, options } of configGroups) {
     for (const option of options) {
-      // Switches may stand alone.
+      // A switch may stand alone.
       const value = option.kind === 'boolean' ? `[${optionValue(option)}]` : `<${optionValue(option)}>`;
       const facts = [`default: ${optionDefault(option, defaults[option.name])}`, ...optionLimits(option)];
       const description = `${option.description} (${facts.join('; ')})`;
@@ -41,13 +41,16 @@ function nodeCommand(role: Role): Command {
     }
   }
   for (const { name, isMeaningless } of configOptions) {
-    // So may names that mean nothing here, whatever they meant to Regatta.
+    // The same holds for names that mean nothing here, whatever they meant to Regatta.
     if (isMeaningless) command.addOption(new Option(`--${name} [value]`).hideHelp());
   }
   return command.action(() => run(role, command));
 }
 
-/** Names of options are long: descriptions beside them would have a third of a terminal's width. */
+/**
+ * Formats the help of an option with its description below the flag: beside the long names it would have a third of a
+ * terminal's width.
+ */
 function flagAboveDescription(term: string, _: number, description: string, helper: Help): string {
   const indent = ' '.repeat(6);
   const lines = helper.boxWrap(description, (helper.helpWidth ?? 80) - indent.length).split('\n');
@@ -81,7 +84,7 @@ async function run(role: Role, command: Command): Promise<void> {
     nodeId: config['raft.node-id'],
   });
   const fatal = (error: unknown): void => {
-    // What the operator is to mend needs no stack, and says itself what could not be done.
+    // A fault that the operator is to mend needs no stack: its text says what could not be done.
     const isForOperator = error instanceof StartError;
     const reason = error instanceof Error ? error.message : String(error);
     const stack = error instanceof Error ? error.stack : undefined;
@@ -91,7 +94,7 @@ async function run(role: Role, command: Command): Promise<void> {
     process.stderr.write(`coxswain: ${isForOperator ? '' : 'the node stops: '}${line}\n`);
     process.exit(ExitCode.Failed);
   };
-  // A broken invariant is no state to go on from.
+  // After a broken invariant the process must not continue.
   process.once('uncaughtException', fatal);
   process.once('unhandledRejection', fatal);
   if (file !== undefined) log('info', 'configuration file read', { file });
@@ -104,7 +107,7 @@ async function run(role: Role, command: Command): Promise<void> {
         log('info', 'the node was asked to stop', { signal });
         resolve();
       });
-    // A node that another process watches over does not outlive it.
+    // A node that another process watches over does not outlive that process.
     if (process.connected) {
       process.once('disconnect', () => resolve());
       process.channel?.unref();

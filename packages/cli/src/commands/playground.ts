@@ -21,13 +21,13 @@ interface PlaygroundFlags {
 /** The file that starts this command line, for the nodes as for people. */
 const coxswainFile = fileURLToPath(new URL('../../../bin/coxswain.cjs', import.meta.url));
 
-/** How long the nodes may take to stop, after which they are killed. Longer than a node drains. */
+/** Milliseconds that the nodes may take to stop, longer than a node drains; after that they are killed. */
 const STOP_MS_MAX = 15_000;
 
 /** One node of one of the playground's clusters. */
 interface Place {
   readonly role: 'leader' | 'follower';
-  /** 1, 2, … within its cluster. */
+  /** The number of the node within its cluster: 1, 2, … */
   readonly node: number;
   readonly ports: NodePorts;
 }
@@ -35,7 +35,7 @@ interface Place {
 const nameOf = ({ role, node }: Place): string => `${role}-${node}`;
 const hostPort = (port: number): string => `127.0.0.1:${port}`;
 
-/** `coxswain playground`: a whole cluster of real processes on this machine. */
+/** Makes the command `playground`: a whole cluster of real processes on this machine. */
 export function playgroundCommand(): Command {
   const command = new Command('playground')
     .description('Run a cluster of real node processes on this machine.')
@@ -137,7 +137,7 @@ class Playground {
       ['follower', followers, '--followers'],
     ] as const) {
       const existing = entries.filter((name) => name.startsWith(`${role}-`) && /-\d+$/.test(name)).length;
-      // Without --followers the leader cluster runs alone, and the other one's data waits.
+      // Without --followers the leader cluster runs alone, and the other cluster's data waits.
       if (existing > 0 && existing !== count && !(role === 'follower' && count === 0)) {
         const whose = role === 'leader' ? '' : 'follower ';
         throw failure(
@@ -207,7 +207,7 @@ class Playground {
 
   /** Resolves when every node is healthy and every table takes writes on each of them. */
   async #ready(): Promise<'ready'> {
-    // Whoever else answers at these addresses is not meant.
+    // Another process may answer at these addresses until the nodes have started.
     await Promise.all(this.#nodes.map(({ started }) => started));
     const options = { timeoutMs: 2_000 };
     const tables = new Set(this.#tables);
@@ -224,8 +224,10 @@ class Playground {
   }
 
   /**
-   * A linearizable read needs a leader that commits in its own term: then writes are taken. Those of a follower cluster
-   * need the leader cluster too. `tables`: those that there are in the end.
+   * Checks that a node is healthy and every table takes writes, and makes the tables that the leader cluster lacks. A
+   * linearizable read needs a leader that commits in its own term, and then writes are taken; those of a follower
+   * cluster need the leader cluster, too. `tables` has the tables that must exist; those that exist on the leader
+   * cluster are added to it.
    */
   async #checkTables(client: Coxswain, role: Place['role'], tables: Set<string>): Promise<void> {
     const { isServing, reason } = await client.cluster.health();

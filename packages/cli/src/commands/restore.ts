@@ -4,7 +4,7 @@ import type { RestoreFlags } from '../restore.js';
 import type { ArchiveRestoreFlags } from '../restore-archive.js';
 import { transferFlags, withTransferFlags } from '../transfer-flags.js';
 
-/** `restore`. What it takes is loaded when it is run. */
+/** Makes the command `restore`, which loads its modules when it runs. */
 export function restoreCommand(): Command {
   const command = withTransferFlags(
     new Command('restore').description(
@@ -84,7 +84,7 @@ function parseId(flag: string, text: string): bigint {
   return BigInt(text);
 }
 
-/** A moment that means the same everywhere: RFC 3339. */
+/** Parses a moment that means the same everywhere (RFC 3339), into milliseconds since 1970. */
 function parseTimeMs(text: string): number {
   const timeMs = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/i.test(text)
     ? Date.parse(text)

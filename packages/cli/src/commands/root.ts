@@ -51,7 +51,7 @@ const groups: readonly CommandGroup[] = [
     load: async () => [(await import('./bench.js')).benchCommand()],
   },
   {
-    // The flag needs no command at all.
+    // The flag --version needs no command at all.
     names: ['version', '--version'],
     load: async () => [
       new Command('version').description('Show the version.').action(() => {
@@ -62,8 +62,8 @@ const groups: readonly CommandGroup[] = [
 ];
 
 /**
- * The commands under one name: those of the group that has `name`, which are a fraction of all that would have to be
- * loaded; all of them where no group has it, as for help or a command that does not exist.
+ * Makes the root command with the commands of the group that has `name`, a fraction of all that would have to be
+ * loaded. It has all commands when no group has the name, as for help or a command that does not exist.
  */
 export async function program(name: string | undefined): Promise<Command> {
   const root = new Command('coxswain')
@@ -74,14 +74,14 @@ export async function program(name: string | undefined): Promise<Command> {
   const loaded = await Promise.all((named.length > 0 ? named : groups).map((group) => group.load()));
   for (const command of loaded.flat()) root.addCommand(command);
   prepare(root);
-  // Their --help lists the options of a node, and comes from node.ts.
+  // The --help of these two lists the options of a node, and comes from node.ts.
   for (const command of root.commands) {
     if (command.name() === 'leader' || command.name() === 'follower') command.helpOption(false);
   }
   return root;
 }
 
-/** What program.ts mostly runs without loading any of these. */
+/** Makes a node's command for the help; program.ts mostly runs a node without loading any of these. */
 function nodeCommand(role: 'leader' | 'follower'): Command {
   return new Command(role)
     .description(`Run one node of a ${role} cluster.`)

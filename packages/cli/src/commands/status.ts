@@ -9,7 +9,7 @@ interface StatusFlags {
   readonly problems: boolean;
 }
 
-/** `status`: a line about the whole, then each endpoint table by table. */
+/** Makes the command `status`: a line about the whole, then each endpoint, table by table. */
 export function statusCommand(): Command {
   const command = withConnectionFlags(
     new Command('status').description(
@@ -19,7 +19,7 @@ export function statusCommand(): Command {
     .option('--table <name>', 'Show this table alone.')
     .option('--problems', 'Show what is wrong alone.', false);
   return command.action(async () => {
-    // Read first: the table of a --config file is for reading and writing, and leaves nothing out here.
+    // This is read first: the table of a --config file is for reading and writing, and leaves nothing out here.
     const filter = command.opts<StatusFlags>();
     const { table } = filter;
     const flags = connectionFlags(command);
@@ -39,7 +39,7 @@ export function statusCommand(): Command {
   });
 }
 
-/** Every endpoint answers, and none has the table. */
+/** Whether every endpoint answers, and none has the table. */
 function isUnknown(
   table: string,
   answers: readonly { readonly response?: { readonly tables: ReadonlyMap<string, unknown> } }[],

@@ -51,15 +51,18 @@ function clone(node: ClusterNode, donorHost: string, donorPort: number): Promise
   }).finally(() => client.close());
 }
 
-/** A table on a node as keys and values: a clone has revisions of its own (T3). */
+/** Returns the keys and values of a table on a node: a clone has revisions of its own (T3). */
 async function pairsOf(node: ClusterNode, table: string): Promise<string[]> {
   const content = await contentOf(await node.client(), table);
   return content.map((line) => line.slice(0, line.lastIndexOf(' ')));
 }
 
-/** Asks nodes for their health again and again, as whoever waits for SERVING does. What is no answer is not SERVING. */
+/**
+ * Asks nodes for their health again and again, as a script that waits for SERVING does. Anything that is no answer
+ * counts as not SERVING.
+ */
 class Probes {
-  /** The nodes that said SERVING in any of the two forms, or to a watch. */
+  /** The nodes that answered SERVING in either form, or to a watch. */
   readonly serving: string[] = [];
   asked = 0;
   #isEnded = false;
@@ -89,7 +92,7 @@ class Probes {
   }
 }
 
-/** Undefined: an error, or nobody is there. */
+/** Resolves with undefined for an error, or when nobody is there. */
 function checkOf(node: ClusterNode, service: string): Promise<number | undefined> {
   const { path, requestSerialize, responseDeserialize } = health.HealthService.check;
   const client = new Client(node.endpoint, credentials.createInsecure());
@@ -138,14 +141,14 @@ test('no probe of any node says SERVING after a clone whose donor is killed for 
       /^the clone of \S+ has failed: table "\w+": /.test(errors[0] ?? ''),
     );
   });
-  // The one that filled the cluster, and one after the other whoever leads.
+  // The node that filled the cluster, and then one after the other, whichever leads.
   for (const { id } of recipient.nodes) {
     await recipient.node(id).kill();
     recipient.restart(id, { flags: fast });
     await everyNodeSays('hasNoLeader=false');
     await everyNodeSays('isUnderCloning=true');
   }
-  // Whoever the client asks: it is refused by all of them, and takes its time to say so.
+  // Every node refuses it, and the client takes its time to say so, since it asks them all.
   const { endpoint } = recipient.node(1);
   for (const args of [
     ['put', 'x', 'y', '--table', 'first'],

@@ -4,7 +4,7 @@ import type { regatta } from '@coxswain/protocol';
 import { eventually, findFreePorts, Hopeless, TemporaryDirectory } from '@coxswain/testing';
 import { Command, type Outcome } from '../support/command.js';
 
-/** What a node listens on. */
+/** The ports that a node listens on. */
 interface Ports {
   readonly api: number;
   readonly rest: number;
@@ -21,7 +21,7 @@ export class ClusterNode {
   constructor(
     readonly id: number,
     ports: Ports,
-    /** Where it keeps its data. */
+    /** The directory in which the node keeps its data. */
     readonly directory: string,
   ) {
     this.#ports = ports;
@@ -39,7 +39,7 @@ export class ClusterNode {
     return `127.0.0.1:${this.#ports.raft}`;
   }
 
-  /** host:port of its REST listener. */
+  /** The address of the node's REST listener, as host:port. */
   get restAddress(): string {
     return `127.0.0.1:${this.#ports.rest}`;
   }
@@ -48,7 +48,7 @@ export class ClusterNode {
     return this.#command !== undefined;
   }
 
-  /** What it has printed since it was started last. */
+  /** The output of the process since it was started last. */
   get output(): string {
     return `${this.#command?.stdout ?? ''}${this.#command?.stderr ?? ''}`;
   }
@@ -68,7 +68,7 @@ export class ClusterNode {
     ]);
   }
 
-  /** A client of this node alone. */
+  /** Connects a client to this node alone, once. */
   async client(): Promise<Coxswain> {
     if (this.#client === undefined) {
       const client = await Coxswain.connect({ endpoints: [this.endpoint], timeoutMs: 60_000 });
@@ -85,7 +85,7 @@ export class ClusterNode {
     return (await this.readiness()).isReady;
   }
 
-  /** What /readyz says, or /readyz?role=…, with the reason while it is not ready. */
+  /** Returns the answer of /readyz, or of /readyz?role=…, with the reason while the node is not ready. */
   async readiness(role?: string): Promise<{ readonly isReady: boolean; readonly text: string }> {
     const query = role === undefined ? '' : `?role=${role}`;
     const response = await fetch(`http://127.0.0.1:${this.#ports.rest}/readyz${query}`);
@@ -97,23 +97,23 @@ export class ClusterNode {
     return response.text();
   }
 
-  /** Stops or continues the process. */
+  /** Sends a signal to the process, such as SIGSTOP or SIGCONT. */
   signal(signal: NodeJS.Signals): void {
     this.#command!.child.kill(signal);
   }
 
-  /** Its process ended by itself. */
+  /** True when the process has ended by itself. */
   get hasEnded(): boolean {
     const { exitCode = null, signalCode = null } = this.#command?.child ?? {};
     return exitCode !== null || signalCode !== null;
   }
 
-  /** What the process did, when it ends by itself. */
+  /** Resolves with the outcome of the process when it ends by itself. */
   get ended(): Promise<Outcome> {
     return this.#command!.ended;
   }
 
-  /** Resolves when the process has ended. */
+  /** Ends the process with a signal, and resolves when it has ended. */
   async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     const command = this.#command;
     this.#command = undefined;
@@ -128,16 +128,16 @@ export class ClusterNode {
 export interface ClusterOptions {
   readonly role: 'leader' | 'follower';
   readonly nodes: number;
-  /** The nodes that are started; the others are named to them. Undefined: all. */
+  /** The ids of the nodes to start, which know the others by name; undefined for all. */
   readonly only?: readonly number[];
-  /** Of a leader cluster. */
+  /** The tables of a leader cluster. */
   readonly tables?: readonly string[];
-  /** Of a follower cluster: the cluster, or the replication address, that it follows. */
+  /** For a follower cluster: the cluster, or the replication address, that it follows. */
   readonly follows?: Cluster | string;
   readonly flags?: readonly string[];
 }
 
-/** A cluster of real processes on loopback. */
+/** A cluster of real processes on the loopback address. */
 export class Cluster {
   readonly nodes: readonly ClusterNode[];
   readonly #options: ClusterOptions;
@@ -150,7 +150,7 @@ export class Cluster {
     this.#directory = directory;
   }
 
-  /** Starts the processes. `ready` tells when they serve. */
+  /** Starts the processes, and does not wait until they serve, as `ready` does. */
   static async start(options: ClusterOptions): Promise<Cluster> {
     const directory = new TemporaryDirectory();
     const ports = await findFreePorts(4 * options.nodes);
@@ -164,7 +164,7 @@ export class Cluster {
     return cluster;
   }
 
-  /** As `start`, and waits until every node serves. */
+  /** Starts the processes, and waits until every node serves. */
   static async ready(options: ClusterOptions): Promise<Cluster> {
     const cluster = await Cluster.start(options);
     try {
@@ -177,7 +177,7 @@ export class Cluster {
     }
   }
 
-  /** Rejects when a process ends meanwhile. */
+  /** Waits until every node is ready. Rejects when a process ends meanwhile. */
   async untilReady(): Promise<void> {
     await eventually('every node is ready', async () => {
       for (const node of this.nodes) {
@@ -188,12 +188,12 @@ export class Cluster {
     });
   }
 
-  /** Every node's replication listener, as `replication.leader-address` takes them. */
+  /** The replication addresses of all nodes, in the form of `replication.leader-address`. */
   get replicationAddress(): string {
     return this.nodes.map((node) => node.replicationAddress).join(',');
   }
 
-  /** A client of all nodes. */
+  /** Connects a client to all nodes, once. */
   async client(): Promise<Coxswain> {
     const endpoints = this.nodes.map((node) => node.endpoint);
     this.#client ??= await Coxswain.connect({ endpoints, timeoutMs: 60_000 });
@@ -214,7 +214,8 @@ export class Cluster {
     const leader = typeof follows === 'object' ? follows.replicationAddress : follows;
     this.node(id).start(role, [
       `--raft.initial-members=${members}`,
-      // Elections after 2 s of silence: a node that a busy machine holds up for less has lost nothing. One that ends is missed at once.
+      // Elections begin after 2 s of silence, so a node that a busy machine holds up for less loses nothing. One that
+      // ends is missed at once.
       '--raft.rtt=100ms',
       '--raft.wal-segment-size=16MiB',
       ...(tables === undefined ? [] : [`--tables.names=${tables.join(',')}`]),
@@ -229,7 +230,7 @@ export class Cluster {
     ]);
   }
 
-  /** The node that leads a table's group, as the others know it. */
+  /** Waits for a leader of a table's group, as the nodes know it, and returns it. */
   async leaderOf(table: string): Promise<ClusterNode> {
     return eventually(`table ${table} has a leader`, async () => {
       for (const node of this.nodes.filter(({ isRunning }) => isRunning)) {
@@ -241,7 +242,7 @@ export class Cluster {
     });
   }
 
-  /** Kills every process, without asking. */
+  /** Kills every process, without letting it stop in order. */
   async killAll(): Promise<void> {
     this.#client?.close();
     this.#client = undefined;
@@ -254,7 +255,10 @@ export class Cluster {
   }
 }
 
-/** What every running node of these clusters says of a table, once they all say the same. */
+/**
+ * Waits until every running node of these clusters reports the same state of a table. Rejects with the states when they
+ * stay different.
+ */
 export async function untilEqual(table: string, ...clusters: readonly Cluster[]): Promise<void> {
   const nodes = clusters.flatMap((cluster) => cluster.nodes).filter(({ isRunning }) => isRunning);
   let seen: string[] = [];
@@ -274,7 +278,7 @@ export async function untilEqual(table: string, ...clusters: readonly Cluster[])
   }
 }
 
-/** All that a node of a cluster holds of a table: key, value, revisions, version. */
+/** Returns everything that a node of a cluster holds of a table: key, value, revisions, version. */
 export async function contentOf(client: Coxswain, table: string): Promise<string[]> {
   const content: string[] = [];
   for await (const pair of client.iterateRange(table, toEnd, { rangeEnd: toEnd, linearizable: false })) {

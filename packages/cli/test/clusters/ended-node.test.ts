@@ -11,7 +11,7 @@ const TEXT = 'outcome unknown: the write may have been applied; read before retr
 
 const same = (error: unknown): unknown => error;
 
-/** Of every test: each has a table of its own, and leaves every node running. */
+/** The cluster of all tests: each has a table of its own, and leaves every node running. */
 let cluster: Cluster;
 
 beforeAll(async () => {
@@ -29,7 +29,7 @@ async function write(from: number, to: number): Promise<void> {
 async function expectRefused(id: number, copy: string): Promise<void> {
   const { directory } = cluster.node(id);
   renameSync(copy, directory);
-  // Whoever starts it again and again has no more luck.
+  // Starting it again and again does not help.
   for (let i = 0; i < 2; i++) {
     cluster.restart(id);
     const { exitCode, stdout, stderr } = await cluster.node(id).ended;

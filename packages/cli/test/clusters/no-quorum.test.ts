@@ -43,7 +43,7 @@ test('status of a node that is left alone says of each table that it has no lead
     exitCode: 1,
     stderr: "coxswain: there is no table 'nowhere': see coxswain tables list\n",
   });
-  // Who says how long it waits for the first message of a stream is told why none comes, before that.
+  // A caller that says how long it waits for the first message of a stream learns, before that time, why none comes.
   const { iterateRange, range } = regatta.KVService;
   const { backup } = maintenance.MaintenanceService;
   const read = (isLinearizable: boolean) =>
@@ -85,7 +85,10 @@ test('status of a node that is left alone says of each table that it has no lead
   ]);
 });
 
-/** The text with which a node ends a call whose caller waits for a first message so long, and for its end as long as it takes. */
+/**
+ * Returns the text with which a node ends a call whose caller gives so much time for the first message, and no limit
+ * for the end.
+ */
 async function failureOf<Request>(
   endpoint: string,
   { path, requestSerialize }: { path: string; requestSerialize: (request: Request) => Buffer },

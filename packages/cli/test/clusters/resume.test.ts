@@ -6,7 +6,7 @@ import { askForLog } from './stock/replication-client.js';
 import { StockFollower } from './stock/stock-follower.js';
 import { Writer } from './writer.js';
 
-/** So low that a few hundred writes leave the start of the log behind. */
+/** Limits so low that after a few hundred writes the log no longer has its beginning. */
 const compaction = ['--raft.snapshot-entries=200', '--raft.compaction-overhead=20'];
 
 let leader: Cluster;
@@ -97,7 +97,7 @@ describe('the stream to a follower cluster resumes exactly once after', () => {
         );
         return answers.every(({ error }) => error === 'USE_SNAPSHOT');
       });
-      // Nobody is connected who could be told.
+      // No follower is connected that could hear of it.
       await client.tables.delete('again');
       await client.tables.create('again');
       // More than the old table had: if indices began again, the old cursor would fit into the new log.

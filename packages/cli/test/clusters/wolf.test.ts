@@ -244,12 +244,12 @@ test('three nodes replicate a table over wolf.raft alone: the leader is killed, 
     ]);
     expect(backup.stdout).toMatch(new RegExp(`^${TABLE}, ${puts} keys, `));
 
-    // A node that does not lead says who does, and has done nothing. Who leads may change meanwhile.
+    // A node that does not lead names the one that does, and has done nothing. The leader may change meanwhile.
     let refusal = '';
     await eventually('a node that does not lead refuses a write', async () => {
       const now = await leader(members);
       const follower = members.find((member) => member !== now)!;
-      // Who knows this node alone would ask it again until it gives up.
+      // A client that knows only this node would ask it again until it gives up.
       const args = ['put', 'refused', 'v', '--table', TABLE, '--endpoints', follower.node.endpoint];
       refusal = (await runHere([...args, '--timeout', '1s'])).stderr;
       return refusal.includes(`table ${TABLE} is led by member ${now.id} at ${now.address}`);

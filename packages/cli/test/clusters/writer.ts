@@ -1,13 +1,15 @@
 import { type Coxswain, CoxswainError, compare, operation } from '@coxswain/client';
 
-/** Keys that are written over and over, so that an entry that is applied twice shows in their versions. */
+/**
+ * The number of keys, which are written over and over, so that an entry that is applied twice shows in their versions.
+ */
 const KEY_COUNT = 40;
-/** Between two writes: as many as a cluster takes only heat the machine while its nodes start. */
+/** Milliseconds between two writes: more writes would only heat the machine while its nodes start. */
 const PAUSE_MS = 50;
 
 /** Writes to a table until it is stopped: puts, deletions and transactions, one after the other. */
 export class Writer {
-  /** Writes that were answered. */
+  /** The number of writes that were answered. */
   written = 0;
   #isStopped = false;
   readonly #ended: Promise<void>;
@@ -19,7 +21,7 @@ export class Writer {
     this.#ended = this.#run();
   }
 
-  /** Resolves when nothing of it is under way. Rejects with what no fault explains. */
+  /** Stops writing, and resolves when nothing is under way. Rejects with an error that no fault explains. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     await this.#ended;

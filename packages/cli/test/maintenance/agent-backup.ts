@@ -53,7 +53,7 @@ export function agentBackup(): void {
 
     await fill(client, 'table', randomModel(300, 300, 'between'));
     await client.put('table', 'counted', '1');
-    // Whoever runs it again has other revisions and versions (R3).
+    // Where this is run again, revisions and versions are others (R3).
     await client
       .txn('table')
       .when(compare.version('counted', '=', 1))

@@ -15,7 +15,7 @@ import { contentAsText, ModelWriter, type Point } from './model-writer.js';
 
 const { restoreArchive } = maintenance.MaintenanceService;
 
-/** What was reached. Rejects with the error of the call. */
+/** Restores, and resolves with the point that was reached. Rejects with the error of the call. */
 function restore(
   node: ClusterNode,
   request: Partial<maintenance.RestoreArchiveRequest>,
@@ -38,7 +38,7 @@ const bytes = (text: string): Buffer => Buffer.from(text);
 const toRevision = (value: number) => ({ $case: 'toRevision', value: BigInt(value) }) as const;
 const toTime = (value: number) => ({ $case: 'toTimeMs', value: BigInt(value) }) as const;
 
-/** What the node that archives a table says of it. */
+/** Returns the report of the node that archives a table. */
 async function archiveOf(cluster: Cluster, table: string): Promise<regatta.TableArchive> {
   const leader = await cluster.leaderOf(table);
   return (await leader.status()).tables.get(table)!.archive!;
@@ -191,7 +191,7 @@ describe('a bucket that is away', () => {
       const { error } = await askForLog(node.replicationAddress, 'gap', before.revision + 1);
       return error === 'USE_SNAPSHOT';
     });
-    // The object that is about to be stored may hold all of it still: whichever comes after it finds the gap.
+    // The object that is about to be stored may still hold everything; the one after it finds the gap.
     const failures = async (): Promise<number> =>
       Number(/^coxswain_archive_errors_total (\d+)$/m.exec(await node.metrics())![1]);
     const failed = await failures();
@@ -208,7 +208,7 @@ describe('a bucket that is away', () => {
     );
     const to = (limit: maintenance.RestoreArchiveRequest['limit']) =>
       restore(cluster.node(1), { table: bytes('gap'), into: bytes('copy'), limit });
-    // What was about to be stored when the bucket went was still stored when it was back: the gap begins behind it.
+    // The object that was about to be stored when the bucket went was stored when it was back: the gap begins after it.
     const listed = await runHere(['archive', 'list', '--json', '--table=gap', ...bucket.flags('a/prefix')]);
     const [{ restorable }] = JSON.parse(listed.stdout).shards;
     const { last } = restorable[0] as { last: number };

@@ -10,7 +10,7 @@ import { runHere } from '../support/command-here.js';
 /** Keys and values as text: bytes one to one. */
 export type Model = ReadonlyMap<string, string>;
 
-/** Pairs with every byte in their keys, and values of many sizes up to a greatest. They do not compress. */
+/** Makes pairs with every byte in their keys, and values of many sizes up to a greatest. They do not compress. */
 export function randomModel(keyCount: number, valueBytesMax: number, seed: string): Map<string, string> {
   const model = new Map<string, string>();
   while (model.size < keyCount) {
@@ -51,7 +51,7 @@ export async function fill(client: Coxswain, table: string, model: Model): Promi
   await commit();
 }
 
-/** A table as a model, now or at a revision. */
+/** Returns the content of a table, now or at a revision. */
 export async function contentOf(client: Coxswain, table: string, revision?: number): Promise<Model> {
   const content = new Map<string, string>();
   const options = { rangeEnd: toEnd, ...(revision !== undefined && { revision }) };
@@ -61,7 +61,7 @@ export async function contentOf(client: Coxswain, table: string, revision?: numb
   return content;
 }
 
-/** The first difference, in hexadecimal; undefined: they are equal. */
+/** Returns the first difference, in hexadecimal; undefined when both are equal. */
 export function difference(actual: Model, expected: Model): string | undefined {
   const show = (key: string): string => Buffer.from(key, 'latin1').toString('hex');
   for (const [key, value] of expected) {
@@ -72,10 +72,10 @@ export function difference(actual: Model, expected: Model): string | undefined {
   return undefined;
 }
 
-/** What the command may do without asking. */
+/** The flags that let a command go on without asking. */
 const unasked = { backup: [], restore: ['--yes'] } as const;
 
-/** `coxswain backup` or `restore` of a cluster, in a process of its own that may be killed. */
+/** Begins `coxswain backup` or `restore` of a cluster, in a process of its own that may be killed. */
 export function begin(
   verb: 'backup' | 'restore',
   cluster: Cluster,
@@ -85,7 +85,7 @@ export function begin(
   return new Command([verb, '--dir', directory, ...unasked[verb], ...endpointsOf(cluster), ...flags]);
 }
 
-/** The same to its end, within this process. */
+/** Runs `coxswain backup` or `restore` to its end, within this process. */
 export function runToEnd(...args: Parameters<typeof begin>): Promise<Outcome> {
   const [verb, cluster, directory, ...flags] = args;
   return runHere([verb, '--dir', directory, ...unasked[verb], ...endpointsOf(cluster), ...flags]);
@@ -95,7 +95,7 @@ function endpointsOf(cluster: Cluster): string[] {
   return ['--endpoints', cluster.nodes.map(({ endpoint }) => endpoint).join(',')];
 }
 
-/** What a directory says of a table, whole or not. */
+/** Returns a directory's record of a table, whole or not. */
 export function tableIn(directory: string, table: string): { revision: number; md5: string } {
   const path = join(directory, 'manifest.json');
   if (!existsSync(path)) {
@@ -106,7 +106,7 @@ export function tableIn(directory: string, table: string): { revision: number; m
   return tables.find(({ name }: { name: string }) => name === table);
 }
 
-/** Resolves when every shard that a node has a directory of is a table's. */
+/** Resolves when every shard for which a node has a directory belongs to a table. */
 export async function untilNoLitter(node: ClusterNode): Promise<void> {
   await eventually('nothing is left of shards without a table', async () => {
     const { tables } = await node.status();
@@ -115,7 +115,7 @@ export async function untilNoLitter(node: ClusterNode): Promise<void> {
   });
 }
 
-/** The shards that a node keeps data of. */
+/** Returns the shards that a node keeps data of. */
 export function shardsOf(node: ClusterNode): number[] {
   return readdirSync(join(node.directory, 'tables'))
     .filter((name) => name.startsWith('shard-'))

@@ -37,17 +37,17 @@ export class Bucket {
     return `http://${this.host}:${this.port}`;
   }
 
-  /** Both the access key and its id. */
+  /** The access key, which is also its id. */
   get key(): string {
     return KEYS;
   }
 
-  /** Where the server keeps the objects. */
+  /** The directory in which the server keeps the objects. */
   get path(): string {
     return this.#directory.path;
   }
 
-  /** What a node is told of it. */
+  /** Returns the flags that make a node use this bucket. */
   flags(prefix: string): string[] {
     return [
       `--archive.target=s3://${BUCKET}/${prefix}`,
@@ -57,7 +57,7 @@ export class Bucket {
     ];
   }
 
-  /** On what it has on disk. */
+  /** Starts the server on what it has on disk. */
   async restart(): Promise<void> {
     const require = createRequire(import.meta.url);
     const file = join(require.resolve('s3rver/package.json'), '..', 'bin', 's3rver.js');
@@ -71,7 +71,7 @@ export class Bucket {
     });
   }
 
-  /** Without asking: what it is about to store is lost. */
+  /** Kills the server, without letting it stop in order: what it is about to store is lost. */
   async kill(): Promise<void> {
     const server = this.#server;
     this.#server = undefined;

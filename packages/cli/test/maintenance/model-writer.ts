@@ -1,6 +1,6 @@
 import { type Coxswain, CoxswainError, toEnd } from '@coxswain/client';
 
-/** What a client knew of a table when a write was answered. */
+/** The state of a table, as a client knew it when a write was answered. */
 export class Point {
   readonly #pairs: ReadonlyMap<string, string>;
 
@@ -18,13 +18,16 @@ export class Point {
 }
 
 const KEY_COUNT = 50;
-/** Between two writes. What the tests look for is in any hundred of them: as many as a cluster takes only heat the machine. */
+/**
+ * Milliseconds between two writes. The tests find what they look for in any hundred writes; more would only heat the
+ * machine.
+ */
 const PAUSE_MS = 5;
 
 /** Writes a table one put after the other, each until it is answered, and remembers what the table was then. */
 export class ModelWriter {
   readonly points: Point[] = [];
-  /** What the table would be with the write that had no answer when it was stopped. */
+  /** The table as it would be with the write that had no answer when the writer was stopped. */
   unanswered: string | undefined;
   readonly #pairs = new Map<string, string>();
   readonly #client: Coxswain;
@@ -41,7 +44,7 @@ export class ModelWriter {
     return this.points.at(-1)!;
   }
 
-  /** What the table was at a revision. */
+  /** Returns the state of the table at a revision. */
   at(revision: number): Point {
     return this.points.findLast((point) => point.revision <= revision)!;
   }
@@ -80,7 +83,7 @@ export class ModelWriter {
     }
   }
 
-  /** Deletes the keys of [first, end), as a client does that is mistaken. Gives the revision of it. */
+  /** Deletes the keys of [first, end), as a mistaken client does, and returns the revision of that. */
   async deleteRange(first: string, end: string): Promise<number> {
     const { header } = await this.#client.deleteRange(this.#table, first, { rangeEnd: end });
     for (const key of [...this.#pairs.keys()]) if (key >= first && key < end) this.#pairs.delete(key);
@@ -93,7 +96,7 @@ export class ModelWriter {
   }
 }
 
-/** A table as a point has it. */
+/** Returns the content of a table in the form that a point has. */
 export async function contentAsText(client: Coxswain, table: string): Promise<string> {
   const pairs = new Map<string, string>();
   for await (const { key, value } of client.iterateRange(table, toEnd, { rangeEnd: toEnd })) {

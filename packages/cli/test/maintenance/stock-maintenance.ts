@@ -17,11 +17,11 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
  * each time only where nobody else has written since; else it ends with UNKNOWN `version mismatch`, and the table is as it was.
  */
 export class StockMaintenance {
-  /** What was restored of each table. */
+  /** The bytes that were restored, by table. */
   readonly tables = new Map<string, Buffer>();
-  /** The most restores that were under way at a time. */
+  /** The most restores that were under way at the same time. */
   parallelMax = 0;
-  /** Somebody else writes the list so often, within the next restores. */
+  /** The number of times that somebody else writes the list within the next restores. */
   foreignWrites = 0;
   restoreCount = 0;
   readonly #server = new Server();
@@ -92,7 +92,7 @@ export class StockMaintenance {
     answer(null, maintenance.RestoreResponse.create());
   }
 
-  /** Gives whether nobody has written meanwhile. */
+  /** Writes the list, and returns whether nobody else has written it meanwhile. */
   async #write(): Promise<boolean> {
     const read = this.#version;
     await turn();

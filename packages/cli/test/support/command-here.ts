@@ -29,7 +29,7 @@ export async function runHere(
   stderr.write = gather(written.stderr);
   stderr.isTTY = false;
   process.noDeprecation = true;
-  // In one piece, as bytes.
+  // The input comes in one piece, as bytes.
   const value = Object.assign(Readable.from([Buffer.from(typed ?? stdin)]), { isTTY: typed !== undefined });
   Object.defineProperty(process, 'stdin', { configurable: true, value });
   try {

@@ -2,10 +2,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { eventually, findFreePorts, TemporaryDirectory, until } from '@coxswain/testing';
 
-/** The command's file, for `node`. */
+/** The file of the command, for `node` to run. */
 export const coxswainFile = fileURLToPath(new URL('../../../bin/coxswain.cjs', import.meta.url));
 
-/** What a command did. */
+/** The outcome of a command that has ended. */
 export interface Outcome {
   readonly exitCode: number | null;
   readonly stdout: string;
@@ -65,7 +65,7 @@ export class Command {
     });
   }
 
-  /** Ends it in order. */
+  /** Lets the process stop in order, with a signal. */
   stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Outcome> {
     this.child.kill(signal);
     return this.ended;
@@ -122,7 +122,7 @@ export class NodeCommand {
     return run([...args, '--endpoints', this.endpoint], { ...options, env });
   }
 
-  /** Stops or continues the process. */
+  /** Sends a signal to the process, such as SIGSTOP or SIGCONT. */
   signal(signal: NodeJS.Signals): void {
     this.#command!.child.kill(signal);
   }

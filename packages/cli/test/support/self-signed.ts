@@ -4,7 +4,7 @@ export interface SelfSigned {
   readonly key: string;
 }
 
-/** Two certificates for the listeners of nodes that are started as processes; a node trusts none of them by itself. */
+/** Two certificates for the listeners of nodes that run as processes; a node trusts none of them by itself. */
 export const selfSigned: readonly [SelfSigned, SelfSigned] = [
   {
     cert: `-----BEGIN CERTIFICATE-----

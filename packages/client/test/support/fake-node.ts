@@ -9,18 +9,21 @@ import {
   type status,
 } from '@grpc/grpc-js';
 
-/** What a fake node answers: a status with a text, nothing while its connection breaks, or nothing until told to. */
+/**
+ * The answer of a fake node: a status with a text, nothing while its connection breaks, or nothing until a test
+ * releases it.
+ */
 type Answer =
   | { readonly code: status; readonly details: string; readonly errorCode?: string }
   | 'break'
   | 'silence'
   | undefined;
 
-/** A node that answers as it is told and counts what it was asked. */
+/** A node that answers as a test has set, and counts the requests. */
 export class FakeNode {
   readonly #server = new Server();
   readonly endpoint: string;
-  /** Taken one by one; then every request succeeds. */
+  /** The answers, taken one by one; when they are used up, every request succeeds. */
   readonly answers: Answer[] = [];
   putCount = 0;
   rangeCount = 0;
@@ -83,12 +86,12 @@ export class FakeNode {
     }
   }
 
-  /** Answers the request that it was silent about. */
+  /** Answers the request about which the node was silent. */
   answerNow(): void {
     this.#answerNow();
   }
 
-  /** Pages of 1 MiB without end, as fast as they are taken. */
+  /** Sends pages of 1 MiB without end, as fast as they are taken. */
   #stream(call: ServerWritableStream<unknown, regatta.RangeResponse>): void {
     const page = regatta.RangeResponse.create({
       kvs: [{ key: Buffer.from('k'), value: Buffer.alloc(1024 * 1024) }],

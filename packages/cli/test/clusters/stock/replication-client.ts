@@ -12,7 +12,7 @@ interface Definition<Request, Response> {
 export interface LogAnswer {
   readonly commands: readonly replication.ReplicateCommand[];
   readonly error: keyof typeof replication.ReplicateError | undefined;
-  /** The index of the message that ended it; undefined: the stream just ended. */
+  /** The index of the message that ended the stream; undefined when the stream just ended. */
   readonly terminal: number | undefined;
 }
 
@@ -29,7 +29,7 @@ export class ReplicationClient {
     });
   }
 
-  /** Names of the replicated tables. */
+  /** Returns the names of the replicated tables. */
   async tables(): Promise<string[]> {
     const { get } = replication.MetadataService;
     const { tables } = await new Promise<replication.MetadataResponse>((resolve, reject) => {
@@ -46,7 +46,7 @@ export class ReplicationClient {
     return tables.filter(({ type }) => type === replication.Table_Type.REPLICATED).map(({ name }) => name);
   }
 
-  /** Everything that is sent, until the message that ends it: a stock follower reads no further. */
+  /** Returns everything that is sent until the message that ends it: a stock follower reads no further. */
   async replicate(table: string, leaderIndex: number): Promise<LogAnswer> {
     const request = replication.ReplicateRequest.fromPartial({
       table: Buffer.from(table),
@@ -102,7 +102,7 @@ function deadline(): Date {
   return new Date(Date.now() + 60_000);
 }
 
-/** One call to Log.Replicate. */
+/** Makes one call to Log.Replicate. */
 export async function askForLog(address: string, table: string, leaderIndex: number): Promise<LogAnswer> {
   const client = new ReplicationClient(address);
   try {

@@ -8,7 +8,7 @@ const COMPRESSED = 0x00;
 const PLAIN = 0x01;
 const FIRST_SKIPPABLE = 0x80;
 
-/** A stream of uncompressed blocks. */
+/** Makes a stream of uncompressed blocks. */
 export function frame(bytes: Buffer): Buffer {
   const parts: Buffer[] = [identifier];
   for (let at = 0; at < bytes.length; at += BLOCK_BYTES_MAX) {
@@ -22,7 +22,7 @@ export function frame(bytes: Buffer): Buffer {
   return Buffer.concat(parts);
 }
 
-/** The plain bytes of a stream. */
+/** Returns the plain bytes of a stream. */
 export function unframe(stream: Buffer): Buffer {
   if (!stream.subarray(0, identifier.length).equals(identifier)) throw new Error('no framed snappy');
   const blocks: Buffer[] = [];
@@ -41,7 +41,7 @@ export function unframe(stream: Buffer): Buffer {
   return Buffer.concat(blocks);
 }
 
-/** One block: its plain length as a varint, then literals and copies. */
+/** Uncompresses one block: its plain length as a varint, then literals and copies. */
 function uncompress(body: Buffer): Buffer {
   let at = 0;
   let length = 0;
@@ -87,7 +87,7 @@ const table = Array.from({ length: 256 }, (_, byte) => {
   return crc >>> 0;
 });
 
-/** CRC-32C, disguised as the format wants it. */
+/** Returns the CRC-32C, disguised as the format wants it. */
 function maskedChecksum(bytes: Buffer): number {
   let crc = 0xffffffff;
   for (const byte of bytes) crc = (crc >>> 8) ^ table[(crc ^ byte) & 0xff]!;
