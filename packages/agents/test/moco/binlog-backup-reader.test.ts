@@ -161,7 +161,7 @@ describe('some backups, in their order', () => {
     );
     const reader = await open('mon');
     expect(() => reader.log('users')).toThrow(text);
-    // What comes after a full backup that was made later is whole.
+    // The log after a full backup that was made later is whole.
     expect(await keysOf(reader, 'users', { shardId: 10_001, revision: 10 })).toEqual(replayed('users', 11));
   });
 
