@@ -548,7 +548,7 @@ export class Node implements NodeParts {
     return isKnown;
   }
 
-  // ---- what replicas ask for
+  // ---- hosting of replicas
 
   /** Makes the hosting of the groups whose members speak in frames. */
   #hosting(boot: Buffer): GroupHosting {

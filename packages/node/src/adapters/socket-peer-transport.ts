@@ -125,7 +125,7 @@ export class SocketPeerTransport implements PeerTransport {
     this.#server?.close();
   }
 
-  // ---- what this node dials
+  // ---- outgoing connections
 
   #connect(address: string): Socket {
     const { host, port } = parseAddress(address);
@@ -224,7 +224,7 @@ export class SocketPeerTransport implements PeerTransport {
     }
   }
 
-  // ---- what peers dial
+  // ---- incoming connections
 
   async #listen(handler: PeerHandler): Promise<void> {
     const { listenAddress, tls } = this.#options;

@@ -163,8 +163,9 @@ export class SingleRecord<Value> extends RecordValues<Value> {
 const text = (name: string): string => name;
 
 /**
- * The meta group is a table like any other, with a reserved id: its commands are transactions with version
- * and revision compares, so that it shares apply, snapshots, checkpoints and hashes with every table.
+ * The kinds of records of the meta group. The group is a table like any other, with a reserved id: its commands are
+ * transactions with version and revision compares, so that it shares apply, snapshots, checkpoints and hashes with
+ * every table.
  *
  * | key | value (msgpack) |
  * | --- | --- |
@@ -173,13 +174,13 @@ const text = (name: string): string => name;
  * | tables/NAME | TableRecord |
  * | names/NAME | RetiredName: the last index of a deleted table (T1) |
  * | members/ID | MemberInfo, as the member last wrote it |
- * | cluster | ClusterRecord: what the cluster is to others (R5). Absent: a leader cluster |
- * | loading/NAME | LoadingRecord: the shard that is being filled to take over the name (T2), also of a table that does not exist yet |
- * | replication/NAME | ReplicationRecord: what holds the table's replication up. Absent: nothing |
- * | quarantine/SHARD | QuarantineRecord: a table that the leader cluster had no more (R4) |
- * | clone | UnfinishedClone: the clone that fills the cluster, or was meant to. Absent: none was begun, it succeeded, or it was forgotten |
+ * | cluster | ClusterRecord: the role of the cluster towards others (R5). Absent: a leader cluster |
+ * | loading/NAME | LoadingRecord: the shard that is filled to take over the name (T2), also of a table yet to be made |
+ * | replication/NAME | ReplicationRecord: why the table's replication is held up. Absent: it goes on |
+ * | quarantine/SHARD | QuarantineRecord: a table that the leader cluster no longer has (R4) |
+ * | clone | UnfinishedClone: the clone that has not succeeded. Absent: none was begun, it succeeded, or it was forgotten |
  * | archived/SHARD | the index up to which the archive has the log of a table's shard; goes with the shard. Absent: 0 |
- * | states/ID | MemberState: what an operator wants of a member. Absent: online |
+ * | states/ID | MemberState: the state in which an operator wants a member to be. Absent: online |
  */
 export const records = {
   tables: new RecordKind<TableRecord>('tables/', text),

@@ -4,7 +4,10 @@ import type { WolfLink } from '../api/environment.js';
 
 const { getMetrics } = wolfRaft.RaftService;
 
-/** Asks a member for its metrics. Rejects with an Error whose text goes on after the member's name: `gives no metrics (…)`. */
+/**
+ * Asks a member of the group for its metrics. Rejects with an Error whose text continues a sentence that begins with
+ * the member's name: `gives no metrics (…)`.
+ */
 export async function askMetrics(
   link: WolfLink,
   { id, address }: { readonly id: number; readonly address: string },

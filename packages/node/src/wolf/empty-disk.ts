@@ -5,31 +5,33 @@ import type { Replica } from '../group/replica.js';
 import type { Replicas } from '../group/replicas.js';
 import { askMetrics } from './ask-metrics.js';
 
-/** Between two rounds of questions. */
+/** The pause between two rounds of questions. */
 const PAUSE_MS = 500;
 
+/** The parts of a node that EmptyDisk uses. */
 export interface EmptyDiskOptions {
-  /** The other members, by wolf id. */
+  /** The addresses of the other members, by wolf.raft id. */
   readonly others: ReadonlyMap<number, string>;
   readonly link: WolfLink;
   readonly clock: Clock;
   readonly log: Log;
-  /** How long a member's answer is waited for. */
+  /** How long to wait for a member's answer, in milliseconds. */
   readonly askMs: number;
   readonly replicas: () => Replicas;
 }
 
 /**
- * T4 for a member of a wolf.raft group whose disk holds nothing: it may have lost what it had, and with it a vote and
- * acknowledgements. It takes nothing in until every other member has said in which term it is (`standingOf`), and then
- * nothing from an earlier one. It asks them for as long as it has no entry, does not vote and hears no leader.
+ * Keeps the purpose of T4 for a member of a wolf.raft group whose disk holds nothing. The disk may have lost what it
+ * had, and with it a vote and acknowledgements. So the member takes nothing in until every other member has said in
+ * which term it is (`standingOf`), and then nothing from an earlier term. It asks them for as long as it has no entry,
+ * does not vote and hears no leader.
  */
 export class EmptyDisk {
   readonly #options: EmptyDiskOptions;
   /** The round of questions that is under way. */
   #round: object | undefined;
   #nextMs = 0;
-  /** Nobody was in a term yet, so that none needs to be kept. */
+  /** Whether no member was in a term yet, so that this one need not keep any. */
   #isGroupNew = false;
   #isGroupEmpty = false;
   #waitsFor: string | undefined;
@@ -38,7 +40,7 @@ export class EmptyDisk {
     this.#options = options;
   }
 
-  /** Says why this member can take nothing in yet; undefined where it can, as once it has kept a term. */
+  /** Says why this member can take nothing in yet; undefined when it can, as once it has kept a term. */
   refusal(replica: Replica): string | undefined {
     if (replica.raft.term > 0 || this.#isGroupNew || this.#isVoter(replica)) return undefined;
     const reason = this.#waitsFor ?? 'it has not asked the other members yet';
@@ -46,20 +48,20 @@ export class EmptyDisk {
   }
 
   /**
-   * No entry was ever committed, so that this member lacks none, and may vote like any other: by what the members said last,
-   * and as long as it has taken nothing in since.
+   * Whether no entry was ever committed, so that this member lacks none and may vote like any other. It rests on the
+   * last answers of the members, and holds as long as this member has taken nothing in since.
    */
   get isGroupEmpty(): boolean {
     return this.#isGroupEmpty;
   }
 
-  /** From now on it has, or had, what its leader gave it. */
+  /** Called when the member takes entries or a snapshot from its leader. */
   tookIn(): void {
     this.#isGroupEmpty = false;
     this.#round = undefined;
   }
 
-  /** Called now and then, while this start takes part in its cluster. Undefined: nothing is to be done. */
+  /** Called at every tick while this start takes part in its cluster. Returns undefined when there is nothing to do. */
   tick(replica: Replica): Promise<void> | undefined {
     const { clock } = this.#options;
     if (clock.monotonicMs() < this.#nextMs || !this.#isInNeed(replica)) return undefined;
@@ -120,7 +122,7 @@ export class EmptyDisk {
       this.#isGroupNew = true;
       return;
     }
-    // Its vote in that term may be given.
+    // This member may have given its vote in that term.
     const { raft } = replica;
     const hardState = { term: standing.term, vote: raft.id, commit: 0 };
     await this.#options.replicas().changeMembership(replica, raft.membership, hardState);

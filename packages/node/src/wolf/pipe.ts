@@ -1,4 +1,7 @@
-/** Pieces that one side pushes and the other takes, one at a time, so that the faster of the two waits. */
+/**
+ * Passes pieces from one side, which pushes them, to the other, which takes them, one at a time, so that the faster
+ * side waits.
+ */
 export class Pipe implements AsyncIterable<Buffer> {
   #piece: Buffer | undefined;
   #isEnded = false;
@@ -6,7 +9,7 @@ export class Pipe implements AsyncIterable<Buffer> {
   #taken: (() => void) | undefined;
   #wake: (() => void) | undefined;
 
-  /** Resolves when the piece was taken, or nobody takes any more. */
+  /** Pushes a piece. Resolves when it was taken, or when nobody takes pieces any more. */
   push(piece: Buffer): Promise<void> {
     if (piece.length === 0 || this.#failure !== undefined) return Promise.resolve();
     this.#piece = piece;
@@ -16,12 +19,13 @@ export class Pipe implements AsyncIterable<Buffer> {
     });
   }
 
+  /** Ends the pipe: no piece follows. */
   end(): void {
     this.#isEnded = true;
     this.#wake?.();
   }
 
-  /** Whoever takes gets the error. */
+  /** Breaks the pipe: the taking side gets the error. */
   fail(error: Error): void {
     this.#failure = error;
     this.#wake?.();
@@ -45,7 +49,7 @@ export class Pipe implements AsyncIterable<Buffer> {
         }
       }
     } finally {
-      // Whoever stopped taking lets the other side go on, which hears of the reason elsewhere.
+      // A taking side that stopped lets the other side go on, which learns of the reason elsewhere.
       this.#failure ??= new Error('nobody takes the rest');
       this.#taken?.();
     }

@@ -8,43 +8,48 @@ import type { Outbox } from '../group/replica-host.js';
 
 const { appendEntries, vote } = wolfRaft.RaftService;
 
-/** Appends that wait while one is under way. The core sends one with entries at a time, and some without. */
+/**
+ * The limit of the appends that wait while one is under way. The core sends one with entries at a time, and some
+ * without.
+ */
 const WAITING_MAX = 8;
-/** Members give back the id of a call; those of one RPC may share one (trap 5). */
+/** The id of every call, which members give back; the calls of one RPC may share one (trap 5). */
 const MSG_ID = 'coxswain';
 
+/** The parts of a node that a WolfMember uses. */
 export interface WolfMemberOptions {
-  /** This node, and the other one, as the core numbers them. */
+  /** This node, as the core numbers it. */
   readonly self: NodeId;
+  /** The other member, as the core numbers it. */
   readonly id: NodeId;
   readonly address: string;
   readonly link: WolfLink;
   readonly clock: Clock;
-  /** How long a call may take. */
+  /** The time limit of a call, in milliseconds. */
   readonly callMs: number;
-  /** How long nothing is sent after a call that failed. */
+  /** The pause after a failed call, in milliseconds. */
   readonly pauseMs: number;
   readonly replica: () => Replica | undefined;
-  /** Takes what the core answers to this member's own calls. */
+  /** Takes the core's answers to calls that this member has made. */
   readonly answered: (message: Message) => void;
-  /** Runs work that nobody waits for. */
+  /** Runs background work. */
   readonly run: (work: Promise<unknown>) => void;
 }
 
-/** No call carries it. */
+/** Drops a message that no call carries. */
 const ignore = (): void => undefined;
 
-/** An AppendEntries of either kind. */
+/** A message that AppendEntries carries. */
 type Sent = AppendRequest | Heartbeat;
 
 /**
- * What this node sends to one other member of a wolf.raft group. Calls that may change the member's log go one after
+ * Sends this node's calls to one other member of a wolf.raft group. Calls that may change the member's log go one after
  * another, so none overtakes another; beside them one heartbeat and requests for votes may be under way.
  */
 export class WolfMember implements Outbox {
   readonly #options: WolfMemberOptions;
   #calls: PeerCalls;
-  /** Ends when the last of the calls so far that may change the member's log has ended. */
+  /** Ends when all calls so far that may change the member's log have ended. */
   #lane: Promise<unknown> = Promise.resolve();
   #waitingCount = 0;
   #heartbeat: Heartbeat | undefined;
@@ -56,7 +61,7 @@ export class WolfMember implements Outbox {
     this.#calls = new PeerCalls(options.self, options.id);
   }
 
-  /** The last call got an answer. */
+  /** Whether the last call got an answer. */
   get isAlive(): boolean {
     return this.#isAlive;
   }
@@ -80,7 +85,7 @@ export class WolfMember implements Outbox {
         this.#options.answered(message);
         return;
       default:
-        // No call carries the others (DESIGN.md); nothing of safety hangs on them.
+        // No call carries the others (DESIGN.md); safety does not depend on them.
         return;
     }
   }
@@ -92,7 +97,7 @@ export class WolfMember implements Outbox {
 
   // ---- calls
 
-  /** Does something that may change the member's log when nothing else does. */
+  /** Runs work that may change the member's log while nothing else does. */
   inLane<T>(work: () => Promise<T>): Promise<T> {
     const done = this.#lane.then(work);
     this.#lane = done.catch(() => undefined);
@@ -117,7 +122,10 @@ export class WolfMember implements Outbox {
     );
   }
 
-  /** The newest heartbeat stands for those before it: it carries the newest ReadIndex round and commit index. */
+  /**
+   * Sends heartbeats. The newest one stands for those before it: it carries the newest ReadIndex round and commit
+   * index.
+   */
   async #beat(): Promise<void> {
     this.#isBeating = true;
     try {
@@ -130,7 +138,10 @@ export class WolfMember implements Outbox {
     }
   }
 
-  /** False when no answer came, or one that says nothing. */
+  /**
+   * Sends an AppendEntries, and steps the core with its answer. Resolves to false when no answer came, or one that says
+   * nothing.
+   */
   async #exchange(message: Sent): Promise<boolean> {
     const replica = this.#options.replica();
     if (replica === undefined) return false;
@@ -140,10 +151,10 @@ export class WolfMember implements Outbox {
     if (call.method !== 'AppendEntries') return false;
     const response = await this.#call(call);
     if (response === undefined) return false;
-    // It was forgotten meanwhile what this member has.
+    // The member's match point was forgotten meanwhile.
     if (calls !== this.#calls) return true;
     if (this.#hasLost(message, matched, response)) {
-      // T4: its disk is another one. What it acknowledged counts no more.
+      // T4: the member has another disk, so its acknowledgements count no more.
       this.#calls = new PeerCalls(this.#options.self, this.#options.id);
       replica.raft.reportLost(this.#options.id);
       replica.wake();
@@ -172,7 +183,7 @@ export class WolfMember implements Outbox {
     return bytes && decoded(() => appendEntries.responseDeserialize(bytes));
   }
 
-  /** The answer's bytes; undefined when none came. */
+  /** Sends a request. Resolves to the answer's bytes, or to undefined when none came. */
   async #send(path: string, request: Buffer): Promise<Buffer | undefined> {
     const { link, address, callMs } = this.#options;
     try {
@@ -180,7 +191,7 @@ export class WolfMember implements Outbox {
       this.#isAlive = true;
       return answer;
     } catch {
-      // As with a frame that finds no connection: Raft repeats what matters.
+      // As with a frame that finds no connection, Raft repeats what matters.
       this.#isAlive = false;
       return undefined;
     }
@@ -207,7 +218,10 @@ export class WolfMember implements Outbox {
     return replica.raft.peerStatuses().find(({ id }) => id === this.#options.id)?.match ?? 0;
   }
 
-  /** It refuses, in this term, what it had acknowledged in it: that cannot happen to a disk that keeps what it has. */
+  /**
+   * Whether the member refuses, in this term, entries that it had acknowledged in it: that cannot happen to a disk that
+   * keeps what it has.
+   */
   #hasLost(message: Sent, matched: number, { response }: wolfRaft.RaftAppendEntriesRes): boolean {
     if (response?.$case !== 'okRes' || response.value.success) return false;
     const { term, conflictOpt } = response.value;
@@ -228,7 +242,7 @@ export class WolfMember implements Outbox {
   }
 }
 
-/** Undefined for bytes that are no answer. */
+/** Decodes an answer. Returns undefined for bytes that are none. */
 function decoded<T>(decode: () => T): T | undefined {
   try {
     return decode();

@@ -23,13 +23,13 @@ import { WOLF_SHARD } from '../meta/shards.js';
 import { Pipe } from './pipe.js';
 import type { WolfMember } from './wolf-member.js';
 
-/** What real peers send at a time (trap 5); in one message of gRPC. */
+/** The size of a chunk, as stock peers send them (trap 5); it fits into one message of gRPC. */
 const CHUNK_BYTES = 3 * 1024 * 1024;
-/** The last one is answered when the table is in place. */
+/** The time limit of a chunk's answer: the last one is answered when the table is in place. */
 const CHUNK_MS = 60_000;
-/** The JSON of a snapshot is up to four times as large as what it holds. */
+/** The limit of a snapshot's JSON, which is up to four times as large as what it holds. */
 const DOCUMENT_BYTES_MAX = 1024 ** 4;
-/** A transfer to which nothing is added for so long is given up. */
+/** A transfer to which nothing was added for this long is given up. */
 const SILENCE_MS = 60_000;
 const MSG_ID = 'coxswain';
 
@@ -37,32 +37,33 @@ const { installSnapshot } = wolfRaft.RaftService;
 type Request = wolfRaft.RaftInstallSnapshotReq;
 type Response = wolfRaft.RaftInstallSnapshotRes;
 
-/** A snapshot on its way in. */
+/** A snapshot that is arriving. */
 interface Incoming {
   readonly pipe: Pipe;
   readonly loaded: Promise<LoadedSnapshot>;
   lastMs: number;
 }
 
+/** The parts of a node that WolfSnapshots uses. */
 export interface WolfSnapshotsOptions {
   readonly stores: StoreDirectory;
   readonly link: WolfLink;
   readonly clock: Clock;
   readonly log: Log;
-  /** The wolf ids of all members. */
+  /** The wolf.raft ids of all members. */
   readonly members: readonly number[];
-  /** Gives a snapshot that has arrived to the replica. False: it is not needed any more. */
+  /** Hands a snapshot that has arrived to the replica. Resolves to false when it is no longer needed. */
   readonly received: (replica: Replica, snapshot: ReceivedSnapshot) => Promise<boolean>;
-  /** A chunk was refused, since its term has another leader. */
+  /** Called when a chunk was refused, since its term has another leader. */
   readonly refusedLeader: (second: SecondLeader) => void;
 }
 
-/** Whole tables over InstallSnapshot, in chunks (D7). */
+/** Sends and receives whole tables over InstallSnapshot, in chunks (D7). */
 export class WolfSnapshots {
   readonly #options: WolfSnapshotsOptions;
   readonly #assembly = new SnapshotAssembly({ documentBytesMax: DOCUMENT_BYTES_MAX });
   #incoming: Incoming | undefined;
-  /** Chunks are taken one after another. */
+  /** Ends when the chunks so far were taken: they are taken one after another. */
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(options: WolfSnapshotsOptions) {
@@ -71,7 +72,9 @@ export class WolfSnapshots {
 
   // ---- to a member
 
-  /** Sends the table as it is now, and steps what comes of it. The core hears of the outcome whatever it is. */
+  /**
+   * Sends the table as it is now, and steps the core with the answer. Reports the outcome to the core, whatever it is.
+   */
   async send(replica: Replica, member: WolfMember, to: { id: number; address: string }): Promise<void> {
     const { raft } = replica;
     const { term } = raft;
@@ -134,7 +137,7 @@ export class WolfSnapshots {
     }
   }
 
-  /** An answer without a content where none came. */
+  /** Sends a chunk. Resolves to an answer without content when none came. */
   async #sendChunk(address: string, request: Request): Promise<Response> {
     const { link } = this.#options;
     try {
@@ -148,7 +151,7 @@ export class WolfSnapshots {
 
   // ---- from a leader
 
-  /** Answers one chunk; the last one when the snapshot is in place, durably (D7). */
+  /** Answers one chunk; answers the last one when the snapshot is in place, durably (D7). */
   async receive(request: Request, replica: Replica, view: () => ReplicaView): Promise<Response> {
     const turn = this.#turn.then(() => this.#receive(request, replica, view));
     this.#turn = turn.catch(() => undefined);
@@ -163,7 +166,7 @@ export class WolfSnapshots {
       return wanted.response;
     }
     replica.step(wanted.contact);
-    // Also the last chunk again, when its answer was lost.
+    // This also answers the last chunk again, when its answer was lost.
     if (wanted.isCommitted) return answerInstalled(msgId, view().term);
     try {
       const piece = this.#assembly.accept(request);
@@ -198,7 +201,7 @@ export class WolfSnapshots {
     const pipe = new Pipe();
     const stream = tableSnapshotOf(pipe, { group: WOLF_SHARD, ...place });
     const loaded = loadSnapshot(stores, incomingStoreName(WOLF_SHARD), stream);
-    // Whoever brings the next chunk hears of it.
+    // The next chunk reports a failure.
     loaded.catch(() => undefined);
     this.#incoming = { pipe, loaded, lastMs: clock.monotonicMs() };
   }
@@ -211,7 +214,7 @@ export class WolfSnapshots {
   ): Promise<void> {
     const { stores, log, received } = this.#options;
     const storeName = incomingStoreName(WOLF_SHARD);
-    // Nothing more is waited for.
+    // No further chunk is awaited.
     this.#incoming = undefined;
     pipe.end();
     const { index, term: ofIndex, group } = await loaded;
@@ -239,7 +242,7 @@ export class WolfSnapshots {
     });
   }
 
-  /** Called now and then. */
+  /** Called at every tick: gives up a transfer to which nothing is added any more. */
   tick(): void {
     const nowMs = this.#options.clock.monotonicMs();
     const incoming = this.#incoming;
@@ -252,7 +255,7 @@ export class WolfSnapshots {
     await this.#abandon();
   }
 
-  /** Resolves when nothing of it is left. */
+  /** Gives up the snapshot that is arriving. Resolves when nothing of it is left. */
   async #abandon(): Promise<void> {
     const incoming = this.#incoming;
     this.#incoming = undefined;

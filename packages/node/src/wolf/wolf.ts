@@ -33,55 +33,64 @@ import { EmptyDisk } from './empty-disk.js';
 import { WolfMember } from './wolf-member.js';
 import { WolfSnapshots } from './wolf-snapshots.js';
 
-/** Entries of one AppendEntries, as real leaders send them (trap 5). */
+/** The limit of the entries in one AppendEntries, as stock leaders send them (trap 5). */
 const APPEND_ENTRIES_MAX = 300;
-/** Stock members take messages of 4 MiB, with some room for the fields around the entry. */
+/**
+ * The limit of an entry's JSON: stock members take messages of 4 MiB, and the fields around the entry need some room.
+ */
 const ENTRY_JSON_BYTES_MAX = 4 * 1024 * 1024 - 64 * 1024;
-/** The JSON of an entry is less than eight times as long as its command: base64, and text whose every byte is escaped. */
+/**
+ * The length up to which a command never is too large: the JSON of an entry is less than eight times as long as its
+ * command, with base64 and text whose every byte is escaped.
+ */
 const NEVER_TOO_LARGE_BYTES = ENTRY_JSON_BYTES_MAX / 8;
-/** A call whose answer waits for the disk longer is answered with an error; more than so many do not wait. */
+/**
+ * The time after which a call whose answer waits for the disk is answered with an error, and the number of calls that
+ * may wait.
+ */
 const ANSWER_MS = 30_000;
 const WAITING_MAX = 1000;
-/** A call to another member takes no longer, whatever the election timeout is. */
+/** The least time limit of a call to another member, however short the election timeout is. */
 const CALL_MS_MIN = 500;
-/** How long the others' metrics are waited for at most. */
+/** The longest time to wait for the metrics of another member. */
 const METRICS_MS = 5_000;
 const NOT_FORMED =
   'the group has not been formed: call Bootstrap of wolf.raft on one member, when all of them are up (docs/operations.md, "A table over wolf.raft")';
-/** A first leader looks for its ConfigChange among so many entries. */
+/** The number of entries among which a first leader looks for its ConfigChange. */
 const FIRST_ENTRIES = 64;
 
+/** The parts of a node that Wolf uses. */
 export interface WolfContext {
   readonly options: NodeOptions;
   readonly environment: Environment;
-  /** What hosts the groups whose members speak in frames. */
+  /** The hosting of the groups whose members speak in frames. */
   readonly hosting: GroupHosting;
   readonly replicas: () => Replicas;
-  /** This start takes part in its cluster (T4), and does not stop. */
+  /** Whether this start takes part in its cluster (T4), and the node does not stop. */
   readonly isAdmitted: () => boolean;
-  /** Works on a table for which nobody waits. */
+  /** Does background work on a table. */
   readonly tend: (replica: Replica, work: () => Promise<void>) => Promise<void>;
   readonly run: (work: Promise<unknown>) => void;
 }
 
-/** A call whose answer is the core's. */
+/** A call that the core answers. */
 interface Waiting {
   readonly raft: Raft;
   settle(message: Message): boolean;
   fail(reason: string): void;
 }
 
-/** What an answer of wolf.raft may be: every method has `error_res`. */
+/** An answer of wolf.raft: every method has `error_res`. */
 interface Answer {
   readonly response?: { readonly $case: 'okRes' | 'errorRes' } | undefined;
 }
 
 /**
- * wolf.raft on this node: the group that replicates one table over its five calls, and the answers to them
- * (docs/operations-protocols.md §1). Methods never reject for what a caller did: refusals are answers (trap 4).
+ * Serves wolf.raft on this node: the group that replicates one table over its five calls, and the answers to them
+ * (docs/operations-protocols.md §1). The methods never reject for what a caller did: refusals are answers (trap 4).
  */
 export class Wolf {
-  /** What hosts the group's replica. */
+  /** The hosting of the group's replica. */
   readonly hosting: GroupHosting;
   readonly #context: WolfContext;
   readonly #options: WolfOptions | undefined;
@@ -103,12 +112,14 @@ export class Wolf {
     this.#emptyDisk = wolf && this.#makeEmptyDisk(wolf);
   }
 
-  /** Whether the group of the log has been formed, as far as this member knows. One that was not holds nothing. */
+  /**
+   * Whether the group of a log has been formed, as far as this member knows. A group that was not formed holds nothing.
+   */
   static isFormed(log: GroupLog): boolean {
     return log.lastIndex() > 0 || log.hardState.term > 0;
   }
 
-  /** Throws DataDirectoryError where the log holds a group of other members. */
+  /** Checks the members of a log's group. Throws DataDirectoryError when they are not those of the options. */
   static checkMembers(log: GroupLog, options: WolfOptions): void {
     const { voters, learners } = log.membership;
     const known = [...voters, ...learners].map((id) => toWolfId(id)!).sort((a, b) => a - b);
@@ -120,7 +131,7 @@ export class Wolf {
     }
   }
 
-  /** Makes the group on a disk that has none. */
+  /** Makes the group on a disk that does not have it. */
   async open(): Promise<void> {
     const { wolf } = this.#context.options;
     if (wolf === undefined || this.#replica !== undefined) return;
@@ -133,11 +144,15 @@ export class Wolf {
     });
   }
 
-  /** Nobody has formed the group yet, as far as this node knows: nothing is wrong where it has no leader. */
+  /**
+   * Whether the replica's group is not formed yet, as far as this node knows: then nothing is wrong if it has no
+   * leader.
+   */
   isUnformed(replica: Replica): boolean {
     return replica.group === WOLF_SHARD && replica.raft.lastIndex === 0 && replica.raft.term === 0;
   }
 
+  /** Called at every tick of the node: does the group's housekeeping. */
   tick(): void {
     const replica = this.#replica;
     for (const waiting of this.#waiting) {
@@ -150,7 +165,7 @@ export class Wolf {
     if (asking !== undefined) this.#context.run(asking);
   }
 
-  /** P4. Throws `tooLargeForWolf` for a command that does not fit into a message of this protocol. */
+  /** Throws `tooLargeForWolf` for a command that does not fit into a message of wolf.raft (P4). */
   checkSize(command: Buffer): void {
     if (command.length < NEVER_TOO_LARGE_BYTES) return;
     const id = { node: this.#nodeId, boot: this.hosting.host.member.bootHex, sequence: 0 };
@@ -179,7 +194,8 @@ export class Wolf {
       if (this.#isForming) throw wolfErrors.bootstrapFailed('another Bootstrap is under way');
       this.#isForming = true;
       try {
-        // T4: all are reachable, and all are empty. So nobody who has lost its disk helps to form a second group.
+        // T4: all members must be reachable and empty, so that no member that has lost its disk helps to form a second
+        // group.
         const others = [...options.members].filter(([id]) => id !== options.id);
         await Promise.all(others.map(([id, address]) => this.#checkEmpty(id, address)));
         if (!this.isUnformed(replica))
@@ -209,7 +225,7 @@ export class Wolf {
         this.#emptyDisk!.tookIn();
         return this.#step(request.msgId, replica, received, wolfErrors.appendFailed);
       }
-      // Without entries it says nothing of the log here, so its answer need not wait for the disk.
+      // A call without entries adds nothing to the log here, so its answer need not wait for the disk.
       const { from, to, term, prevIndex, prevTerm } = message;
       const isMatch = replica.raft.termAt(prevIndex) === prevTerm;
       const commit = isMatch ? Math.min(message.commit, prevIndex) : 0;
@@ -233,7 +249,8 @@ export class Wolf {
       const received = receiveVote(request, this.#view(replica));
       if (received.kind === 'decided') return received.response;
       this.#checkRemembers(replica, wolfErrors.voteFailed);
-      // T4: who has not caught up votes only where there is nothing to catch up with, as in the first election.
+      // T4: a member that has not caught up votes only when there is nothing to catch up with, as in the first
+      // election.
       if (!this.#isVoter(replica)) {
         if (!this.#emptyDisk!.isGroupEmpty) return received.unanswered(this.#view(replica))!;
         await this.#context.replicas().changeMembership(replica, this.#allVoters);
@@ -361,7 +378,10 @@ export class Wolf {
     });
   }
 
-  /** Only who asks for votes calls the others, so that only a voter knows how many answer; they may do so and not vote (T4). */
+  /**
+   * Says why the group has no leader; undefined when nothing is known except how many voters answer. Only a candidate
+   * calls the others, so only a voter knows how many answer; they may answer and yet not vote (T4).
+   */
   #whyLeaderless(
     replica: Replica,
     { answer, isQuorum }: { readonly answer: string; readonly isQuorum: boolean },
@@ -376,7 +396,10 @@ export class Wolf {
     return isQuorum ? `${answer}, but have not elected one: see "error" in GetMetrics of each` : undefined;
   }
 
-  /** The first leader of a group says who its members are: stock members vote only when they have read it. */
+  /**
+   * Appends a ConfigChange with the members, as the first leader of a group: stock members vote only when they have
+   * read it.
+   */
   #declareMembers(replica: Replica): void {
     const { raft, log } = replica;
     const last = Math.min(log.lastIndex(), FIRST_ENTRIES);
@@ -389,8 +412,9 @@ export class Wolf {
   }
 
   /**
-   * T4: who begins with nothing, or has lost what it had, votes from when it holds an entry of its leader's term that is
-   * committed, durably: then it holds all that was ever committed with its help (§5.4.2).
+   * Makes this member a voter once it has caught up (T4). A member that begins with nothing, or has lost what it had,
+   * votes from the moment at which it holds, durably, a committed entry of its leader's term: then it holds everything
+   * that was ever committed with its help (§5.4.2).
    */
   #promote(replica: Replica): void {
     const { raft } = replica;
@@ -418,13 +442,13 @@ export class Wolf {
     if (metrics.lastLogIndex !== 0 || metrics.currentTerm !== 0) throw refuse('has a log or a term');
   }
 
-  /** T4. Throws what `refusal` makes of the reason while this member may have forgotten what it promised. */
+  /** Throws the error that `refusal` makes, while this member may have forgotten what it promised (T4). */
   #checkRemembers(replica: Replica, refusal: (reason: string) => WolfError): void {
     const reason = this.#emptyDisk!.refusal(replica);
     if (reason !== undefined) throw refusal(reason);
   }
 
-  /** Logs it once for each such member of a term: it may call many times a second. */
+  /** Logs a refused second leader, once for each such member in a term: it may call many times a second. */
   #refusedLeader({ term, claimant, message }: SecondLeader): void {
     if (this.#secondLeaders.term !== term) this.#secondLeaders = { term, members: new Set() };
     if (this.#secondLeaders.members.has(claimant)) return;
@@ -498,7 +522,7 @@ export class Wolf {
     };
   }
 
-  /** What `work` gives, or its refusal as an answer. */
+  /** Resolves to the answer that `work` gives, or to its error as an answer. */
   async #answer<A extends Answer>(
     msgId: string,
     refusal: (reason: string) => WolfError,
@@ -519,7 +543,7 @@ export class Wolf {
     }
   }
 
-  /** Has the core decide. Resolves when its answer may leave. */
+  /** Steps the core with a call. Resolves to the core's answer, once that may leave. */
   #step<A extends Answer>(
     msgId: string,
     replica: Replica,
@@ -549,7 +573,7 @@ export class Wolf {
       };
       this.#waiting.add(waiting);
       replica.step(received.message);
-      // It hears a leader, and does not even take the term in (thesis 4.2.3).
+      // This member hears a leader, and does not even take the term in (thesis 4.2.3).
       if (replica.raft.term >= received.message.term) return;
       const unanswered = received.unanswered(this.#view(replica));
       if (unanswered !== undefined) end(unanswered);
