@@ -237,7 +237,7 @@ const definitions = {
   ),
   'raft.election-rtt': number(
     defaultNodeOptions.electionTicks,
-    'Time without a heartbeat after which a node stands for election. It must exceed raft.heartbeat-rtt, best ten times.',
+    'Election timeout: the time without a heartbeat after which a node stands for election. It must exceed raft.heartbeat-rtt, best ten times.',
     { unit: 'times raft.rtt', minimum: 2 },
   ),
   'raft.snapshot-entries': number(
