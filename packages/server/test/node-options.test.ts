@@ -10,16 +10,16 @@ function load(flags: Record<string, string>) {
 describe('the options of a node', () => {
   test.each([
     [
-      'election timeout as short as the heartbeat interval',
+      'an election timeout as short as the heartbeat interval',
       { 'raft.election-rtt': '5', 'raft.heartbeat-rtt': '5' },
       'raft.election-rtt must be greater than raft.heartbeat-rtt, best ten times and more',
     ],
     [
-      'list of members without the node itself',
+      'a list of members without the node itself',
       { 'raft.node-id': '3', 'raft.address': 'c:5012', 'raft.initial-members': '1=a:5012,2=b:5012' },
       'raft.initial-members does not list this node: add 3=c:5012',
     ],
-  ])('refuse a %s', (_what, flags, text) => {
+  ])('refuse %s', (_what, flags, text) => {
     const refused = () => toNodeOptions(load(flags));
     expect(refused).toThrow(StartError);
     expect(refused).toThrow(text);
