@@ -30,7 +30,8 @@ function generate() {
       execFileSync(join(root, 'node_modules/.bin/buf'), args, { cwd: root, stdio: 'inherit' });
     buf('breaking', '--against', FROZEN_FILE);
     buf('generate', '--output', scratch);
-    const build = (file, ...flags) => buf('build', ...flags, '--exclude-source-info', '-o', join(scratch, file));
+    const build = (file, ...flags) =>
+      buf('build', ...flags, '--exclude-source-info', '-o', join(scratch, file));
     build(DESCRIPTOR_FILE, '--as-file-descriptor-set');
     mkdirSync(join(scratch, 'proto'));
     build(FROZEN_FILE);
