@@ -7,7 +7,7 @@ export const layers = {
   raft: [],
   runtime: [],
   http2: [],
-  testing: ['protocol'],
+  testing: ['protocol', 'runtime'],
   wal: ['raft'],
   stream: ['protocol'],
   channel: ['http2'],

@@ -1,6 +1,7 @@
 import { type Wal, WalFullError } from '@coxswain/wal';
 import type { Environment } from '../api/environment.js';
 import type { NodeOptions } from '../api/options.js';
+import { nodeEvents } from '../events.js';
 import { type DiskShortage, roomWanted, shortageOf } from './disk-room.js';
 
 const RETRY_MS = 1000;
@@ -127,7 +128,7 @@ export class DiskWatch {
   async #report(): Promise<void> {
     // The disk that refused a write may have room again.
     this.#shortage = (await this.#look(1)) ?? this.#shortage ?? (await this.#look(HYSTERESIS));
-    this.#environment.log('error', 'the disk is full, or nearly: writes are refused until there is room', {
+    this.#environment.log(nodeEvents.diskFull, {
       ...this.#shortage,
     });
   }
@@ -158,7 +159,7 @@ export class DiskWatch {
     }
     this.#isFull = false;
     await this.#onRoom();
-    this.#environment.log('info', 'there is room on the disk again: writes are accepted');
+    this.#environment.log(nodeEvents.diskHasRoom);
   }
 }
 

@@ -557,7 +557,14 @@ const definitions = {
     'info',
     'Least severe lines that are logged; debug shows elections and connections.',
   ),
-  'dev-mode': boolean(false, 'Log in a form for people instead of JSON.'),
+  'log.format': own(
+    choice(
+      ['auto', 'json', 'text'],
+      'auto',
+      'Form of the log: a JSON object in each line, or text for people; auto is text where stdout is a terminal, and JSON elsewhere.',
+    ),
+  ),
+  'dev-mode': boolean(false, 'Log text for people, unless log.format is json.'),
 
   'raft.logdb': meaningless('the log has one format'),
   'raft.snapshot-recovery-type': meaningless('snapshots have one format'),
@@ -600,6 +607,7 @@ export interface ConfigGroup {
 /** The headings of the groups, by the part of an option's name before the dot. */
 const groupTitles = {
   '': 'Node',
+  log: 'Log',
   api: 'API listener',
   rest: 'HTTP listener',
   raft: 'Raft and the write-ahead log',
