@@ -6,6 +6,7 @@ import { describeConfig } from './config/config.js';
 import type { Config } from './config/config-schema.js';
 import { toNodeOptions, wolfOptions } from './config/node-options.js';
 import { guardWithToken } from './grpc/bearer-token.js';
+import { DiskUse } from './metrics/disk-metrics.js';
 import { MetricsPage } from './metrics/metrics-page.js';
 import { type Archive, openArchive } from './parts/archive.js';
 import { openBackupAgent } from './parts/backup-agent.js';
@@ -15,7 +16,7 @@ import { Maintenance } from './parts/maintenance.js';
 import { describeServer } from './parts/metrics.js';
 import { type NodeData, openNode } from './parts/node.js';
 import { Shared } from './parts/shared.js';
-import { type DataPaths, dataPaths } from './process/data-directory.js';
+import { dataPaths } from './process/data-directory.js';
 import { withRoom } from './process/disk-room.js';
 import { during } from './process/during.js';
 import { toStartError } from './process/start-error.js';
@@ -157,14 +158,14 @@ export class Server {
         ? await during('reach the leader cluster', () => openFollower(node, shared))
         : undefined;
     const archive = await during('open the archive', () => openArchive(node, shared));
-    await this.#serve(node, follower, archive, data.paths);
+    await this.#serve(node, follower, archive, data);
   }
 
   async #serve(
     node: Node,
     follower: Follower | undefined,
     archive: Archive | undefined,
-    paths: DataPaths,
+    { paths, disks }: NodeData,
   ): Promise<void> {
     const shared = this.#shared;
     const { config, role, parts, tokens, log, fatal } = shared;
@@ -189,6 +190,7 @@ export class Server {
       describeServer(shared, {
         node,
         readiness: () => health.readiness(),
+        diskUse: new DiskUse(disks),
         leader,
         follower,
         archiver: archive?.archiver,

@@ -37,6 +37,8 @@ export interface SocketPeerTransportOptions {
   readonly tls: (() => PeerTls) | undefined;
   /** The silence, in milliseconds, after which a connection is dialled again: a few election timeouts. */
   readonly silenceMs: number;
+  /** Called for each peer that failed a TLS handshake with the listener. */
+  readonly onHandshakeFailed?: () => void;
   readonly log: Log;
 }
 
@@ -269,7 +271,10 @@ export class SocketPeerTransport implements PeerTransport {
       used = now;
       server.setSecureContext(now);
     });
-    watchHandshakes(server, (failed) => this.#logRarely('a handshake with a peer failed', { ...failed }));
+    watchHandshakes(server, (failed) => {
+      this.#options.onHandshakeFailed?.();
+      this.#logRarely('a handshake with a peer failed', { ...failed });
+    });
     return server;
   }
 

@@ -16,6 +16,7 @@ import { type HeldMemory, type HeldMemoryOptions, ServerConnection } from '@coxs
 import { type FailedHandshake, type Log, watchHandshakes } from '@coxswain/node';
 import type { Clock } from '@coxswain/runtime';
 import { formatListenAddress, type ListenAddress } from '../config/address.js';
+import type { FailedHandshakes } from '../metrics/failed-handshakes.js';
 import type { GrpcMetrics } from '../metrics/grpc-metrics.js';
 import type { Certificates } from '../process/certificates.js';
 import { type ListenerTls, listenerCertificates, whyRefused } from '../process/tls.js';
@@ -56,6 +57,7 @@ export interface GrpcListenerOptions {
   readonly memory: HeldMemory;
   readonly clock: Clock;
   readonly metrics: GrpcMetrics;
+  readonly failedHandshakes: FailedHandshakes;
   readonly log: Log;
   /** Takes the connections that speak HTTP/1.1; when it is undefined, they are refused. */
   readonly http1?: SnapshotHttp | undefined;
@@ -139,7 +141,8 @@ export class GrpcListener {
   }
 
   #logFailure(failed: FailedHandshake): void {
-    const { name, log, clock } = this.#options;
+    const { name, log, clock, failedHandshakes } = this.#options;
+    failedHandshakes.count(name);
     const nowMs = clock.monotonicMs();
     if (nowMs - this.#failedMs < FAILURE_LOG_INTERVAL_MS) return;
     this.#failedMs = nowMs;
