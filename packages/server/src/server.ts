@@ -23,6 +23,7 @@ import { toStartError } from './process/start-error.js';
 import { version } from './process/version.js';
 import { AdminApi } from './rest/admin-api.js';
 import { addBinlogRoutes } from './rest/binlog-routes.js';
+import { addDebugRoutes } from './rest/debug-routes.js';
 import { SnapshotHttp } from './rest/snapshot-http.js';
 import { ClusterService } from './services/cluster-service.js';
 import { HealthService } from './services/health-service.js';
@@ -244,12 +245,14 @@ export class Server {
       readiness: () => health.readiness(),
       replicationReadiness: () => keepingUp(health.readiness(), node, follower),
       metrics,
-      addRoutes: (http) =>
+      addRoutes: (http) => {
         addBinlogRoutes(http, {
           binlog,
           token: tokens.of('maintenance.token'),
           hasMaintenance: config['maintenance.enabled'],
-        }),
+        });
+        addDebugRoutes(http, { token: tokens.of('maintenance.token') });
+      },
       log,
     });
     parts.add('rest listener', { stop: () => admin.close() });
