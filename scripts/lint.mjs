@@ -33,6 +33,7 @@ const steps = [
   { name: 'page of events', command: [process.execPath, 'scripts/generate-events.mjs', '--check'] },
   { name: 'page of options', command: [process.execPath, 'scripts/generate-configuration.mjs', '--check'] },
   { name: 'page of metrics', command: [process.execPath, 'scripts/generate-metrics.mjs', '--check'] },
+  { name: 'dashboards', command: [process.execPath, 'scripts/generate-dashboards.mjs', '--check'] },
 ];
 
 for (const { name, command } of steps) {

@@ -325,6 +325,7 @@ export class Node implements NodeParts {
       budget: this.#budget,
       counters: this.#counters,
       peers: this.#peers,
+      liveness: this.#liveness,
       replicas: this.#replicas,
       meta: this.#meta,
       snapshots: this.#snapshots,

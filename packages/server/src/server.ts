@@ -7,6 +7,7 @@ import type { Config } from './config/config-schema.js';
 import { toNodeOptions, wolfOptions } from './config/node-options.js';
 import { serverEvents } from './events.js';
 import { guardWithToken } from './grpc/bearer-token.js';
+import { DiskUse } from './metrics/disk-metrics.js';
 import { MetricsPage } from './metrics/metrics-page.js';
 import { type Archive, openArchive } from './parts/archive.js';
 import { openBackupAgent } from './parts/backup-agent.js';
@@ -16,7 +17,7 @@ import { Maintenance } from './parts/maintenance.js';
 import { describeServer } from './parts/metrics.js';
 import { type NodeData, openNode } from './parts/node.js';
 import { Shared } from './parts/shared.js';
-import { type DataPaths, dataPaths } from './process/data-directory.js';
+import { dataPaths } from './process/data-directory.js';
 import { withRoom } from './process/disk-room.js';
 import { during } from './process/during.js';
 import type { EventJournal } from './process/event-journal.js';
@@ -24,6 +25,7 @@ import { toStartError } from './process/start-error.js';
 import { version } from './process/version.js';
 import { AdminApi } from './rest/admin-api.js';
 import { addBinlogRoutes } from './rest/binlog-routes.js';
+import { addDebugRoutes } from './rest/debug-routes.js';
 import { SnapshotHttp } from './rest/snapshot-http.js';
 import { ClusterService } from './services/cluster-service.js';
 import { EventsService } from './services/events-service.js';
@@ -165,14 +167,14 @@ export class Server {
         ? await during('reach the leader cluster', () => openFollower(node, shared))
         : undefined;
     const archive = await during('open the archive', () => openArchive(node, shared));
-    await this.#serve(node, follower, archive, data.paths);
+    await this.#serve(node, follower, archive, data);
   }
 
   async #serve(
     node: Node,
     follower: Follower | undefined,
     archive: Archive | undefined,
-    paths: DataPaths,
+    { paths, disks }: NodeData,
   ): Promise<void> {
     const shared = this.#shared;
     const { config, role, parts, tokens, journal, log, fatal } = shared;
@@ -198,6 +200,7 @@ export class Server {
       describeServer(shared, {
         node,
         readiness: () => health.readiness(),
+        diskUse: new DiskUse(disks),
         leader,
         follower,
         archiver: archive?.archiver,
@@ -255,12 +258,14 @@ export class Server {
       readiness: () => health.readiness(),
       replicationReadiness: () => keepingUp(health.readiness(), node, follower),
       metrics,
-      addRoutes: (http) =>
+      addRoutes: (http) => {
         addBinlogRoutes(http, {
           binlog,
           token: tokens.of('maintenance.token'),
           hasMaintenance: config['maintenance.enabled'],
-        }),
+        });
+        addDebugRoutes(http, { token: tokens.of('maintenance.token') });
+      },
       log,
     });
     parts.add('rest listener', { stop: () => admin.close() });

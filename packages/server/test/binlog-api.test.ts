@@ -288,6 +288,8 @@ describe('on both', () => {
         '/commit_ts',
         '/debug/binlog/{ts}',
         '/debug/gc/trigger',
+        '/debug/heap',
+        '/debug/profile',
         '/drainers',
         '/healthz',
         '/livez',

@@ -467,7 +467,7 @@ describe('metrics that dashboards of Regatta read (docs/protocol.md §5)', () =>
 
 describe('metrics of what calls hold', () => {
   const metricOf = (name: string): number =>
-    Number(describeHeldMemory(scripted.memory).find((metric) => metric.name === name)!.values[0]!.value);
+    [...describeHeldMemory(scripted.memory).find((metric) => metric.name === name)!.values][0]!.value;
 
   test('a call counts until it is answered', async () => {
     let answer: (() => void) | undefined;

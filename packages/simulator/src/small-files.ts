@@ -35,7 +35,15 @@ export class SimulatedFiles {
       room: () =>
         new Promise((resolve) => {
           this.#loop.schedule(this.#random.exponential(500), EventKind.File, process, () =>
-            resolve([{ disk: '/', directory: 'data', holds, freeBytes: this.freeBytes }]),
+            resolve([
+              {
+                disk: '/',
+                directory: 'data',
+                holds,
+                freeBytes: this.freeBytes,
+                sizeBytes: Number.MAX_SAFE_INTEGER,
+              },
+            ]),
           );
         }),
       releaseReserve: async () => undefined,

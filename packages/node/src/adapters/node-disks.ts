@@ -13,7 +13,7 @@ const STEP_BYTES = 256 * 1024;
 /** The size of the reserve on a disk that holds small files but no tables. */
 const SMALL_RESERVE_BYTES = 1024 * 1024;
 
-type Disk = Omit<DiskRoom, 'freeBytes'>;
+type Disk = Omit<DiskRoom, 'freeBytes' | 'sizeBytes'>;
 
 /** The disks that hold a node's data, each once, and a reserve file on those that hold small files or tables. */
 export class NodeDisks implements Disks {
@@ -33,8 +33,7 @@ export class NodeDisks implements Disks {
 
   async room(): Promise<readonly DiskRoom[]> {
     const rooms: DiskRoom[] = [];
-    for (const disk of await this.#find())
-      rooms.push({ ...disk, freeBytes: await freeBytesAt(disk.directory) });
+    for (const disk of await this.#find()) rooms.push({ ...disk, ...(await roomAt(disk.directory)) });
     return rooms;
   }
 
@@ -51,7 +50,7 @@ export class NodeDisks implements Disks {
       const heldBytes = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
       const missingBytes = wantedBytes - heldBytes;
       if (missingBytes <= 0) continue;
-      const addedBytes = Math.min(missingBytes, (await freeBytesAt(directory)) - leftBytes);
+      const addedBytes = Math.min(missingBytes, (await roomAt(directory)).freeBytes - leftBytes);
       if (addedBytes > 0 && (addedBytes >= STEP_BYTES || addedBytes === missingBytes)) {
         await extend(path, heldBytes, addedBytes);
       }
@@ -77,9 +76,9 @@ export class NodeDisks implements Disks {
   }
 }
 
-async function freeBytesAt(directory: string): Promise<number> {
-  const { bavail, bsize } = await statfs(existing(directory));
-  return bavail * bsize;
+async function roomAt(directory: string): Promise<Pick<DiskRoom, 'freeBytes' | 'sizeBytes'>> {
+  const { bavail, blocks, bsize } = await statfs(existing(directory));
+  return { freeBytes: bavail * bsize, sizeBytes: blocks * bsize };
 }
 
 /** Appends random bytes, which no file system can make smaller, until there is no room. */

@@ -39,6 +39,8 @@ export interface SocketPeerTransportOptions {
   readonly tls: (() => PeerTls) | undefined;
   /** The silence, in milliseconds, after which a connection is dialled again: a few election timeouts. */
   readonly silenceMs: number;
+  /** Called for each peer that failed a TLS handshake with the listener. */
+  readonly onHandshakeFailed?: () => void;
   readonly log: Log;
 }
 
@@ -271,7 +273,10 @@ export class SocketPeerTransport implements PeerTransport {
       used = now;
       server.setSecureContext(now);
     });
-    watchHandshakes(server, (failed) => this.#logRarely(nodeEvents.peerHandshakeFailed, { ...failed }));
+    watchHandshakes(server, (failed) => {
+      this.#options.onHandshakeFailed?.();
+      this.#logRarely(nodeEvents.peerHandshakeFailed, { ...failed });
+    });
     return server;
   }
 

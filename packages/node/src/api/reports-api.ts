@@ -87,8 +87,11 @@ export interface NodeStatus {
   readonly isDiskFull: boolean;
   /** The disk that lacks room; undefined when none does, or when it is not known yet. */
   readonly diskShortage: DiskShortage | undefined;
-  /** The other members. `silentMs` is the time since the last message from the member, in milliseconds. */
-  readonly peers: readonly { id: NodeId; isConnected: boolean; silentMs: number }[];
+  /**
+   * The other members. `silentMs` is the time since the last message from the member, in milliseconds; `isHeard` says
+   * whether it is connected and that time is shorter than an election timeout.
+   */
+  readonly peers: readonly { id: NodeId; isConnected: boolean; isHeard: boolean; silentMs: number }[];
 }
 
 /** Whether a node is ready to serve, and the conditions that decide it. */

@@ -11,6 +11,8 @@ export interface DiskRoom {
   readonly holds: ReadonlySet<DataPart>;
   /** The bytes that a process without privileges may still write. */
   readonly freeBytes: number;
+  /** The size of the disk's file system in bytes. */
+  readonly sizeBytes: number;
 }
 
 /** A disk that has less room than the node wants. */

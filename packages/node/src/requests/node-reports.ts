@@ -3,6 +3,7 @@ import type { Clock, Histogram } from '@coxswain/runtime';
 import type { Wal } from '@coxswain/wal';
 import type { NodeMetrics, NodeStatus, Readiness, ReportsApi } from '../api/reports-api.js';
 import type { Identity } from '../cluster/identity.js';
+import type { Liveness } from '../cluster/liveness.js';
 import type { Peers } from '../cluster/peers.js';
 import type { TrustedClock } from '../cluster/trusted-clock.js';
 import type { DiskWatch } from '../disk/disk-watch.js';
@@ -41,6 +42,7 @@ export interface ReportedParts {
   readonly budget: Budget;
   readonly counters: NodeCounters;
   readonly peers: Peers;
+  readonly liveness: Liveness;
   readonly replicas: Replicas;
   readonly meta: Meta;
   readonly snapshots: Snapshots;
@@ -58,7 +60,7 @@ export class NodeReports implements ReportsApi {
   }
 
   status(): NodeStatus {
-    const { nodeId, identity, meta, replicas, diskWatch, peers } = this.#parts;
+    const { nodeId, identity, meta, replicas, diskWatch, peers, liveness } = this.#parts;
     return {
       nodeId,
       role: meta.settings.role,
@@ -73,6 +75,7 @@ export class NodeReports implements ReportsApi {
       peers: [...peers.ids].map((id) => ({
         id,
         isConnected: peers.isConnected(id),
+        isHeard: liveness.isAlive(id),
         silentMs: peers.silenceMs(id),
       })),
     };

@@ -17,6 +17,7 @@ import { type FailedHandshake, watchHandshakes } from '@coxswain/node';
 import type { Clock, Log } from '@coxswain/runtime';
 import { formatListenAddress, type ListenAddress } from '../config/address.js';
 import { serverEvents } from '../events.js';
+import type { FailedHandshakes } from '../metrics/failed-handshakes.js';
 import type { GrpcMetrics } from '../metrics/grpc-metrics.js';
 import type { Certificates } from '../process/certificates.js';
 import { type ListenerTls, listenerCertificates, whyRefused } from '../process/tls.js';
@@ -57,6 +58,7 @@ export interface GrpcListenerOptions {
   readonly memory: HeldMemory;
   readonly clock: Clock;
   readonly metrics: GrpcMetrics;
+  readonly failedHandshakes: FailedHandshakes;
   readonly log: Log;
   /** Takes the connections that speak HTTP/1.1; when it is undefined, they are refused. */
   readonly http1?: SnapshotHttp | undefined;
@@ -140,7 +142,8 @@ export class GrpcListener {
   }
 
   #logFailure(failed: FailedHandshake): void {
-    const { name, log, clock } = this.#options;
+    const { name, log, clock, failedHandshakes } = this.#options;
+    failedHandshakes.count(name);
     const nowMs = clock.monotonicMs();
     if (nowMs - this.#failedMs < FAILURE_LOG_INTERVAL_MS) return;
     this.#failedMs = nowMs;

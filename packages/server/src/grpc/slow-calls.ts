@@ -1,8 +1,8 @@
 import type { Log } from '@coxswain/runtime';
 import { serverEvents } from '../events.js';
 
-/** A call with one request and one answer is logged when it takes this long or longer. */
-const SLOW_CALL_MS = 1_000;
+/** A call with one request and one answer is slow, and logged, when it takes this long or longer. */
+export const SLOW_CALL_MS = 1_000;
 /** The time in which slow calls of one method share a log line, which has their count and the slowest time. */
 const LINE_INTERVAL_MS = 10_000;
 

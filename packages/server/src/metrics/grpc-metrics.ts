@@ -1,3 +1,5 @@
+import { SLOW_CALL_MS } from '../grpc/slow-calls.js';
+
 /** The names of gRPC's status codes in Go's gRPC metrics, by number; dashboards match on them. */
 const codeNames = [
   'OK',
@@ -37,6 +39,8 @@ export class MethodMetrics {
   readonly handled = new Float64Array(codeNames.length);
   readonly buckets = new Float64Array(boundsSeconds.length);
   secondsSum = 0;
+  /** The calls that took `SLOW_CALL_MS` or longer. */
+  slow = 0;
 
   constructor(
     path: string,
@@ -58,6 +62,7 @@ export class MethodMetrics {
     this.handled[code]!++;
     const seconds = (nowMs - beganAtMs) / 1000;
     this.secondsSum += seconds;
+    if (nowMs - beganAtMs >= SLOW_CALL_MS) this.slow++;
     for (let i = 0; i < boundsSeconds.length; i++) {
       if (seconds <= boundsSeconds[i]!) {
         this.buckets[i]!++;
@@ -86,25 +91,41 @@ export class GrpcMetrics {
   }
 }
 
-/** A metric in the form that prom-client's registry prints. */
+/** One value of a metric. */
+export interface MetricValue {
+  readonly labels: Readonly<Record<string, string | number>>;
+  readonly value: number;
+  /** The name in its place of a part of a histogram: its buckets, sum and count. */
+  readonly metricName?: string;
+}
+
+/** A metric, as `writeMetrics` prints it. */
 export interface MetricJson {
   readonly name: string;
   readonly help: string;
   readonly type: 'counter' | 'gauge' | 'histogram';
-  readonly values: { labels: Record<string, string | number>; value: number; metricName?: string }[];
+  /** The values. Those of thousands of tables are made while they are read, so that they cost no turn of their own. */
+  readonly values: Iterable<MetricValue>;
 }
 
 function describeMethods(methods: readonly MethodMetrics[]): MetricJson[] {
-  const started: MetricJson['values'] = [];
-  const handled: MetricJson['values'] = [];
-  const received: MetricJson['values'] = [];
-  const sent: MetricJson['values'] = [];
-  const seconds: MetricJson['values'] = [];
+  const started: MetricValue[] = [];
+  const handled: MetricValue[] = [];
+  const received: MetricValue[] = [];
+  const sent: MetricValue[] = [];
+  const seconds: MetricValue[] = [];
+  const slow: MetricValue[] = [];
   for (const metrics of methods) {
     const labels = { grpc_type: metrics.type, grpc_service: metrics.service, grpc_method: metrics.method };
     started.push({ labels, value: metrics.started });
     received.push({ labels, value: metrics.messagesReceived });
     sent.push({ labels, value: metrics.messagesSent });
+    if (metrics.type === 'unary') {
+      slow.push({
+        labels: { grpc_service: metrics.service, grpc_method: metrics.method },
+        value: metrics.slow,
+      });
+    }
     let total = 0;
     metrics.handled.forEach((value, code) => {
       total += value;
@@ -151,6 +172,12 @@ function describeMethods(methods: readonly MethodMetrics[]): MetricJson[] {
       help: 'Seconds from the beginning of a call to its end.',
       type: 'histogram',
       values: seconds,
+    },
+    {
+      name: 'coxswain_slow_requests_total',
+      help: 'Calls with one request and one answer that took 1 s or longer.',
+      type: 'counter',
+      values: slow,
     },
   ];
 }

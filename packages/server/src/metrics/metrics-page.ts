@@ -1,17 +1,20 @@
-import { collectDefaultMetrics, type Metric, Registry } from 'prom-client';
+import { collectDefaultMetrics, Registry } from 'prom-client';
 import { LAG_RESOLUTION_MS, subtractLagResolution } from './event-loop-lag.js';
 import type { MetricJson } from './grpc-metrics.js';
+import { writeMetrics } from './metrics-text.js';
+import { countDescriptorsAside } from './open-descriptors.js';
 
 /** The page with all metrics of the process, in Prometheus's text format. */
 export class MetricsPage {
   readonly #defaults = new Registry();
-  readonly #describe: () => MetricJson[];
+  readonly #describe: () => Promise<MetricJson[]>;
 
-  /** `describe` returns our own metrics, and is called at every scrape. */
-  constructor(describe: () => MetricJson[]) {
+  /** `describe` resolves to our own metrics, and is called at every scrape. */
+  constructor(describe: () => Promise<MetricJson[]>) {
     this.#describe = describe;
     collectDefaultMetrics({ register: this.#defaults, eventLoopMonitoringPrecision: LAG_RESOLUTION_MS });
     subtractLagResolution(this.#defaults, LAG_RESOLUTION_MS);
+    countDescriptorsAside(this.#defaults);
   }
 
   get contentType(): string {
@@ -19,13 +22,7 @@ export class MetricsPage {
   }
 
   async text(): Promise<string> {
-    const own = new Registry();
-    for (const metric of this.#describe()) own.registerMetric(asMetric(metric));
-    return (await this.#defaults.metrics()) + (await own.metrics());
+    const ofProcess = await this.#defaults.metrics();
+    return ofProcess + (await writeMetrics(await this.#describe()));
   }
-}
-
-/** Adapts a metric for a registry, which prints any object whose `get` returns its values. */
-function asMetric(metric: MetricJson): Metric {
-  return { ...metric, aggregator: 'sum', get: async () => metric } as unknown as Metric;
 }

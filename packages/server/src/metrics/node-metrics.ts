@@ -1,9 +1,13 @@
-import type { NodeParts, Readiness } from '@coxswain/node';
+import type { NodeParts, Readiness, TableStatus } from '@coxswain/node';
 import type { Histogram } from '@coxswain/runtime';
-import type { MetricJson } from './grpc-metrics.js';
+import type { MetricJson, MetricValue } from './grpc-metrics.js';
+import { histogram } from './histogram.js';
 
 type Values = MetricJson['values'];
-type Labels = Record<string, string | number>;
+type Labels = MetricValue['labels'];
+
+/** A sync of the write-ahead log is slow, and logged, when it takes longer than this. It is a bound of the histogram. */
+const SLOW_SYNC_SECONDS = 1;
 
 /**
  * Describes a node's metrics for Prometheus: `coxswain_*`, and Regatta's own names that dashboards read. `readiness` is
@@ -16,12 +20,15 @@ export function describeNodeMetrics(
 ): MetricJson[] {
   const { proposals, reads, ...metrics } = node.reports.metrics();
   const { tables, meta, isDiskFull, peers } = node.reports.status();
-  const groups = meta ? [meta, ...tables] : tables;
-  const perGroup = (value: (group: (typeof groups)[number]) => number): Values =>
-    groups.map((group) => ({
-      labels: { shard_id: group.shardId, table: group.name },
-      value: value(group),
-    }));
+  const groups = (meta ? [meta, ...tables] : tables).map((group) => ({
+    group,
+    labels: { shard_id: group.shardId, table: group.name },
+  }));
+  const perGroup = (value: (group: TableStatus) => number): Values => ({
+    *[Symbol.iterator]() {
+      for (const { group, labels } of groups) yield { labels, value: value(group) };
+    },
+  });
   const one = (value: number, labels: Labels = {}): Values => [{ labels, value }];
   const counter = (name: string, help: string, values: Values): MetricJson => ({
     name,
@@ -48,6 +55,12 @@ export function describeNodeMetrics(
       'coxswain_peer_connected',
       '1 while the connection to the other member is up, else 0.',
       peers.map(({ id, isConnected }) => ({ labels: { peer: id }, value: Number(isConnected) })),
+    ),
+    gauge('coxswain_members', 'Members of the cluster, this node included.', one(peers.length + 1)),
+    gauge(
+      'coxswain_members_heard',
+      'Members that this node heard within an election timeout, itself included. It reaches a quorum while these are more than half of coxswain_members.',
+      one(1 + peers.filter(({ isHeard }) => isHeard).length),
     ),
     gauge(
       'coxswain_has_leader',
@@ -92,6 +105,11 @@ export function describeNodeMetrics(
     gauge(
       'coxswain_table_size_bytes',
       'Bytes that the table takes on disk, about.',
+      perGroup((group) => group.dbSizeBytes),
+    ),
+    gauge(
+      'regatta_table_storage_disk_usage_bytes',
+      'As coxswain_table_size_bytes.',
       perGroup((group) => group.dbSizeBytes),
     ),
     gauge(
@@ -151,6 +169,11 @@ export function describeNodeMetrics(
     histogram('coxswain_wal_sync_seconds', 'Seconds that a sync of the write-ahead log took.', [
       { labels: {}, histogram: metrics.walSyncSeconds },
     ]),
+    counter(
+      'coxswain_wal_slow_syncs_total',
+      'Syncs of the write-ahead log that took longer than 1 s.',
+      one(countAbove(metrics.walSyncSeconds, SLOW_SYNC_SECONDS)),
+    ),
     histogram(
       'coxswain_write_stage_seconds',
       'Seconds that a write which this node proposed spent in a stage; one stage begins where the one before it ends.',
@@ -197,19 +220,7 @@ export function describeNodeMetrics(
   ];
 }
 
-function histogram(
-  name: string,
-  help: string,
-  series: readonly { readonly labels: Labels; readonly histogram: Histogram }[],
-): MetricJson {
-  const values = series.flatMap(({ labels, histogram: { bounds, counts, sum } }) => [
-    ...counts.map((value, index) => ({
-      metricName: `${name}_bucket`,
-      labels: { ...labels, le: bounds[index] ?? '+Inf' },
-      value,
-    })),
-    { metricName: `${name}_sum`, labels, value: sum },
-    { metricName: `${name}_count`, labels, value: counts.at(-1)! },
-  ]);
-  return { name, help, type: 'histogram', values };
+/** The number of values above a bound of the histogram. */
+function countAbove({ bounds, counts }: Histogram, bound: number): number {
+  return counts.at(-1)! - (counts[bounds.indexOf(bound)] ?? 0);
 }

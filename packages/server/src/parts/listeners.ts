@@ -107,13 +107,13 @@ export class Listeners {
       readonly name: ListenerName;
     },
   ): Promise<void> {
-    const { parts, certificates, memory, metrics, log } = this.#shared;
+    const { parts, certificates, failedHandshakes, memory, metrics, log } = this.#shared;
     const { config } = this.#shared;
     const { name, address } = options;
-    const listener = new GrpcListener({ ...options, memory, clock: systemClock, metrics, log }, [
-      ...methods,
-      ...reflect(methods),
-    ]);
+    const listener = new GrpcListener(
+      { ...options, memory, clock: systemClock, metrics, failedHandshakes, log },
+      [...methods, ...reflect(methods)],
+    );
     const what =
       name === 'wolf'
         ? `the wolf.raft listener at ${config['wolf.address']}`

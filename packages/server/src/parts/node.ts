@@ -68,7 +68,7 @@ async function takeDirectory({ parts, log }: Shared, { options, paths, disks }: 
 }
 
 async function openEnvironment(
-  { config, certificates, log, fatal }: Shared,
+  { config, certificates, failedHandshakes, log, fatal }: Shared,
   { options, paths, disks }: NodeData,
 ): Promise<Environment> {
   const ofPeers = await during('read the certificates of raft', () => peerCertificates(config, log));
@@ -81,6 +81,7 @@ async function openEnvironment(
       listenAddress: config['raft.listen-address'] || config['raft.address'],
       tls: ofPeers && (() => ofPeers.current),
       silenceMs: SILENT_ELECTION_TIMEOUTS * options.electionTicks * options.tickMs,
+      onHandshakeFailed: () => failedHandshakes.count('raft'),
       log,
     }),
     wolfLink: new GrpcWolfLink(),

@@ -4,6 +4,7 @@ import { type Log, RateLimit } from '@coxswain/runtime';
 import type { Config } from '../config/config-schema.js';
 import { memoryLimits } from '../grpc/grpc-listener.js';
 import { Tokens } from '../grpc/tokens.js';
+import { FailedHandshakes } from '../metrics/failed-handshakes.js';
 import { GrpcMetrics } from '../metrics/grpc-metrics.js';
 import { CertificatesInUse } from '../process/certificates-in-use.js';
 import type { EventJournal } from '../process/event-journal.js';
@@ -33,6 +34,8 @@ export class Shared implements ServerProcess {
   readonly tokens: Tokens;
   /** The counters of the calls of all gRPC listeners. */
   readonly metrics = new GrpcMetrics();
+  /** The counts of the TLS handshakes that failed, of all listeners. */
+  readonly failedHandshakes = new FailedHandshakes();
   /** The limit on the memory that the calls of all gRPC listeners hold. */
   readonly memory = new HeldMemory(memoryLimits);
   /** The limit on the rate of everything that sends backups, together. */

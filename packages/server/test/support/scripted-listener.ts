@@ -4,6 +4,7 @@ import type { Log } from '@coxswain/runtime';
 import { type ListenAddress, localUrl } from '../../src/config/address.js';
 import { GrpcListener, memoryLimits } from '../../src/grpc/grpc-listener.js';
 import { reflect } from '../../src/grpc/reflection.js';
+import { FailedHandshakes } from '../../src/metrics/failed-handshakes.js';
 import { GrpcMetrics } from '../../src/metrics/grpc-metrics.js';
 import type { ListenerTls } from '../../src/process/tls.js';
 import { HealthService } from '../../src/services/health-service.js';
@@ -58,6 +59,7 @@ export class ScriptedListener {
         connectionsMax: options.connectionsMax ?? 0,
         streamsMax: 0,
         memory,
+        failedHandshakes: new FailedHandshakes(),
         clock: systemClock,
         metrics,
         log: options.log ?? (() => undefined),
