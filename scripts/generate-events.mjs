@@ -2,24 +2,34 @@
 import { eventKinds } from '../packages/server/dist/src/process/event-kinds.js';
 import { generatedPage, markdownTable } from './generated-page.mjs';
 
+const names = (fields) =>
+  Object.keys(fields)
+    .map((name) => `\`${name}\``)
+    .join(', ');
+
+const head = ['event', 'severity', 'what happened', 'what to do', 'fields'];
 const sections = Object.entries(eventKinds).map(([title, kinds]) => {
-  const rows = kinds.map(({ code, severity, text, advice = '' }) => [`\`${code}\``, severity, text, advice]);
-  return `## ${title}\n\n${markdownTable(['event', 'severity', 'what happened', 'what to do'], rows)}`;
+  const rows = kinds.map(({ code, severity, text, advice = '', fields }) => [
+    `\`${code}\``,
+    severity,
+    text,
+    advice,
+    names(fields),
+  ]);
+  return `## ${title}\n\n${markdownTable(head, rows)}`;
 });
 
-/** Fields mean the same in most events: each meaning stands once, with the events that have the field in that meaning. */
+/** A field that means something else in other events has all of its meanings in one row. */
 function fieldRows() {
   const meanings = new Map();
-  for (const { code, fields } of Object.values(eventKinds).flat()) {
+  for (const { fields } of Object.values(eventKinds).flat()) {
     for (const [name, meaning] of Object.entries(fields)) {
-      const key = JSON.stringify([name, meaning]);
-      meanings.set(key, [...(meanings.get(key) ?? []), `\`${code}\``]);
+      meanings.set(name, (meanings.get(name) ?? new Set()).add(meaning));
     }
   }
   return [...meanings]
-    .map(([key, codes]) => [...JSON.parse(key), codes.sort().join(', ')])
-    .sort(([nameA, , codesA], [nameB, , codesB]) => (`${nameA} ${codesA}` < `${nameB} ${codesB}` ? -1 : 1))
-    .map(([name, meaning, codes]) => [`\`${name}\``, meaning, codes]);
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, ofField]) => [`\`${name}\``, [...ofField].join('<br>')]);
 }
 
 generatedPage(
@@ -49,6 +59,6 @@ ${sections.join('\n\n')}
 
 ## Fields
 
-${markdownTable(['field', 'meaning', 'events'], fieldRows())}
+${markdownTable(['field', 'meaning'], fieldRows())}
 `,
 );

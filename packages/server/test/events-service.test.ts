@@ -113,9 +113,10 @@ describe('Events.Watch of a node', () => {
   });
 });
 
-const kinds = declareEvents({
-  calm: { severity: 'info', text: 'all is calm', fields: {} },
-  bad: { severity: 'warn', text: 'something is bad', advice: 'Mend it.', fields: { reason: 'Why.' } },
+const MEANINGS = { reason: 'Why.' };
+const kinds = declareEvents(MEANINGS, {
+  calm: { severity: 'info', text: 'all is calm' },
+  bad: { severity: 'warn', text: 'something is bad', advice: 'Mend it.', fields: ['reason'] },
 });
 
 test('a caller that reads too slowly hears how many events it has missed, those of lower severity among them', async () => {
