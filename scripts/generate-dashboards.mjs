@@ -3,7 +3,7 @@
 import { generatedPage } from './generated-page.mjs';
 
 const source = { type: 'prometheus', uid: '$datasource' };
-/** The series that a dashboard shows: those of the CHOSEN clusters and nodes. */
+/** The series that a dashboard shows: those of the chosen clusters and nodes. */
 const CHOSEN = 'job=~"$job",instance=~"$instance"';
 const ofTable = `${CHOSEN},table=~"$table"`;
 const WIDTH = 24;
