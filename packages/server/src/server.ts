@@ -9,13 +9,14 @@ import { guardWithToken } from './grpc/bearer-token.js';
 import { MetricsPage } from './metrics/metrics-page.js';
 import { type Archive, openArchive } from './parts/archive.js';
 import { openBackupAgent } from './parts/backup-agent.js';
+import { openConsole } from './parts/console.js';
 import { openFollower } from './parts/follower.js';
 import { Listeners } from './parts/listeners.js';
 import { Maintenance } from './parts/maintenance.js';
 import { describeServer } from './parts/metrics.js';
 import { type NodeData, openNode } from './parts/node.js';
 import { Shared } from './parts/shared.js';
-import { type DataPaths, dataPaths } from './process/data-directory.js';
+import { dataPaths } from './process/data-directory.js';
 import { withRoom } from './process/disk-room.js';
 import { during } from './process/during.js';
 import { toStartError } from './process/start-error.js';
@@ -154,14 +155,14 @@ export class Server {
         ? await during('reach the leader cluster', () => openFollower(node, shared))
         : undefined;
     const archive = await during('open the archive', () => openArchive(node, shared));
-    await this.#serve(node, follower, archive, data.paths);
+    await this.#serve(node, follower, archive, data);
   }
 
   async #serve(
     node: Node,
     follower: Follower | undefined,
     archive: Archive | undefined,
-    paths: DataPaths,
+    { paths, disks }: NodeData,
   ): Promise<void> {
     const shared = this.#shared;
     const { config, role, parts, tokens, log, fatal } = shared;
@@ -194,11 +195,13 @@ export class Server {
       }),
     );
 
-    const kv = new KvService(node, follower?.writes).methods();
+    const kvService = new KvService(node, follower?.writes);
+    const kv = kvService.methods();
     const tables = config['tables.enabled']
       ? guardWithToken(tokens.of('tables.token'), new TablesService(node).methods())
       : [];
     const forFollowers = replicationMethods(leader);
+    const problems = (): string[] => [...maintenance.problems(), ...binlog.problems()];
     const cluster = new ClusterService(node, {
       version,
       clusterName: config['memberlist.cluster-name'],
@@ -206,7 +209,7 @@ export class Server {
       followers: () => leader.followers(),
       replication: () => follower?.statusEverywhere(),
       archive: () => archive?.archiver.status(),
-      errors: () => [...maintenance.problems(), ...binlog.problems()],
+      errors: problems,
     }).methods();
     const metered = new MetricsService(metrics, systemClock).methods();
     const guarded = config['maintenance.enabled']
@@ -232,6 +235,10 @@ export class Server {
     this.#backupAgent = await openBackupAgent(node, shared, paths);
     await this.#listeners.openForWolf(node);
 
+    const console = openConsole(node, shared, {
+      ...{ kv: kvService, binlog, follower, archive, maintenance, problems, disks },
+      readiness: () => health.readiness(),
+    });
     const admin = new AdminApi({
       address: parseListenAddress(config['rest.address'])!,
       readTimeoutMs: config['rest.read-timeout'],
@@ -239,12 +246,14 @@ export class Server {
       readiness: () => health.readiness(),
       replicationReadiness: () => keepingUp(health.readiness(), node, follower),
       metrics,
-      addRoutes: (http) =>
+      addRoutes: (http) => {
         addBinlogRoutes(http, {
           binlog,
           token: tokens.of('maintenance.token'),
           hasMaintenance: config['maintenance.enabled'],
-        }),
+        });
+        console.addRoutes(http);
+      },
       log,
     });
     parts.add('rest listener', { stop: () => admin.close() });

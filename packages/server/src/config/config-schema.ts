@@ -204,7 +204,14 @@ const definitions = {
 
   'rest.address': address(
     'http://127.0.0.1:8079',
-    'URL of the HTTP listener for /metrics, /healthz, /readyz and the HTTP API of TiDB-Binlog, which can pause and close nodes. It has no TLS.',
+    'URL of the HTTP listener for the console, /metrics, /healthz, /readyz and the HTTP API of TiDB-Binlog, which can pause and close nodes. It has no TLS.',
+  ),
+  'rest.host-names': own(
+    text(
+      'names',
+      'those of this node in other options',
+      'Names, separated by commas, by which browsers may reach the console beside addresses, localhost and the name of the machine. Its API refuses others, so that no other site can make a name of its own lead here.',
+    ),
   ),
   'rest.read-timeout': durationMs(
     5_000,

@@ -1,3 +1,4 @@
+import { API_PREFIX } from '@coxswain/console';
 import { ApiError, type Log, type Readiness } from '@coxswain/node';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { formatListenAddress, type ListenAddress } from '../config/address.js';
@@ -57,9 +58,9 @@ export class AdminApi {
     this.#http.setErrorHandler((error, _request, reply) =>
       error instanceof ApiError ? sendApiError(error, reply) : sendError(error, reply),
     );
-    // What a client sends in the body is asked for by nobody, whatever it is and is called.
+    // But for the console's API nobody asks for what a client sends in the body, whatever it is and is called.
     this.#http.addHook('onRequest', (request, _reply, done) => {
-      delete request.raw.headers['content-type'];
+      if (!request.url.startsWith(`${API_PREFIX}/`)) delete request.raw.headers['content-type'];
       done();
     });
     this.#http.removeAllContentTypeParsers();

@@ -1,0 +1,250 @@
+import type { TidbBinlog } from '@coxswain/agents';
+import type { ObjectStore } from '@coxswain/archive';
+import { API_PREFIX, type BackupAnswer, webDirectory } from '@coxswain/console';
+import { type Log, type Node, systemClock } from '@coxswain/node';
+import type { Clock } from '@coxswain/runtime';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Token } from '../../grpc/bearer-token.js';
+import type { GrpcMetrics } from '../../metrics/grpc-metrics.js';
+import type { KvService } from '../../services/kv-service.js';
+import { ArchiveOverviews } from './archive-overviews.js';
+import { BackupDownloads } from './backup-downloads.js';
+import { ConsoleActions } from './console-actions.js';
+import { consoleErrors } from './console-errors.js';
+import { ConsoleGuard } from './console-guard.js';
+import { DataBrowser } from './data-browser.js';
+import { sendFailure } from './failure.js';
+import { LeadershipTransfers } from './leadership-transfers.js';
+import { type EventSource, LiveFeed } from './live-feed.js';
+import { LiveSections, type ShownParts } from './live-sections.js';
+import { LiveStream } from './live-stream.js';
+import { RequestBody } from './request-body.js';
+import { Samples } from './samples.js';
+import { secure, StaticFiles } from './static-files.js';
+
+/** A request is at most so long. */
+const BODY_BYTES_MAX = 4 * 1024 * 1024;
+
+export interface ConsoleOptions extends Omit<ShownParts, 'allows' | 'node' | 'binlog'> {
+  readonly node: Node;
+  readonly binlog: TidbBinlog;
+  readonly kv: KvService;
+  readonly grpc: GrpcMetrics;
+  readonly token: Token;
+  readonly hostNames: readonly string[];
+  readonly config: () => Readonly<Record<string, unknown>>;
+  /** Whether tables may be made and deleted (tables.enabled). */
+  readonly hasTables: boolean;
+  /** Whether backups, pauses and the like are served (maintenance.enabled). */
+  readonly hasMaintenance: boolean;
+  readonly store: ObjectStore | undefined;
+  readonly events: EventSource | undefined;
+  readonly clock?: Clock;
+  readonly log: Log;
+}
+
+/** The console: the page at the root of the REST listener, and the API below /api/v1 that it uses (packages/console). */
+export class Console {
+  readonly #options: ConsoleOptions;
+  readonly #guard: ConsoleGuard;
+  readonly #files = new StaticFiles(webDirectory);
+  readonly #samples: Samples;
+  readonly #feed: LiveFeed;
+  readonly #browser: DataBrowser;
+  readonly #actions: ConsoleActions;
+  readonly #downloads: BackupDownloads;
+  readonly #archive: ArchiveOverviews;
+
+  constructor(options: ConsoleOptions) {
+    const { node, binlog, kv, grpc, maintenance, store, events, follower, log, hasTables, hasMaintenance } =
+      options;
+    const clock = options.clock ?? systemClock;
+    this.#options = options;
+    this.#guard = new ConsoleGuard(options);
+    const allows = () => ({
+      changes: this.#guard.allowsChanges,
+      maintenance: hasMaintenance,
+      tables: hasTables,
+    });
+    const sections = new LiveSections({ ...options, allows }, () => this.#samples);
+    this.#samples = new Samples({
+      node,
+      grpc,
+      followerLag: () => sections.followers.lag(),
+      ownLag: () => {
+        if (node.cluster.role !== 'follower' || follower === undefined) return undefined;
+        const { tables } = follower.status();
+        return {
+          entries: Math.max(0, ...tables.map(({ lagEntries }) => lagEntries)),
+          seconds: Math.max(0, ...tables.map(({ lagMs }) => lagMs)) / 1000,
+        };
+      },
+    });
+    this.#feed = new LiveFeed(node, sections, this.#samples, events);
+    this.#browser = new DataBrowser(kv, node, clock);
+    const transfers = new LeadershipTransfers(node, clock);
+    this.#actions = new ConsoleActions({ node, binlog, transfers, clock, log });
+    this.#downloads = new BackupDownloads(node, maintenance.backups, clock);
+    this.#archive = new ArchiveOverviews(node, store);
+  }
+
+  start(): void {
+    this.#samples.start();
+  }
+
+  stop(): void {
+    this.#samples.stop();
+    this.#feed.close();
+  }
+
+  addRoutes(http: FastifyInstance): void {
+    const hidden = { schema: { hide: true } };
+    http.get('/', hidden, (request, reply) => this.#files.send(undefined, request, reply));
+    http.get<{ Params: { readonly file: string } }>('/console/:file', hidden, (request, reply) =>
+      this.#files.send(request.params.file, request, reply),
+    );
+    void http.register(
+      (api, _options, done) => {
+        this.#addApi(api);
+        done();
+      },
+      { prefix: API_PREFIX },
+    );
+  }
+
+  #addApi(api: FastifyInstance): void {
+    const { log, config, hasMaintenance, hasTables } = this.#options;
+    // Its bodies are JSON, which a form of another site cannot send.
+    api.removeAllContentTypeParsers();
+    const parsing = { parseAs: 'buffer', bodyLimit: BODY_BYTES_MAX } as const;
+    api.addContentTypeParser('application/json', parsing, async (_request: FastifyRequest, body: Buffer) => {
+      try {
+        return JSON.parse(body.toString()) as unknown;
+      } catch {
+        throw consoleErrors.badRequest('the body is no JSON');
+      }
+    });
+    api.setErrorHandler((error, request, reply) => {
+      if (sendFailure(error, reply)) return;
+      log('error', 'a request of the console failed with an internal error', {
+        path: request.routeOptions.url,
+        error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+      });
+    });
+    api.setNotFoundHandler(
+      (_request, reply) => void sendFailure(consoleErrors.pathUnknown(), reply),
+    );
+    api.addHook('onRequest', async (_request, reply) => {
+      secure(reply).header('Cache-Control', 'no-store');
+    });
+
+    const tags = ['Console'];
+    const checked = async (request: FastifyRequest): Promise<void> => this.#guard.check(request);
+    const reads = (summary: string) => ({
+      onRequest: checked,
+      exposeHeadRoute: false,
+      schema: { tags, summary },
+    });
+    const changes = (summary: string, option?: { readonly name: string; readonly isOn: boolean }) => ({
+      onRequest: async (request: FastifyRequest): Promise<void> => {
+        this.#guard.check(request);
+        if (option !== undefined && !option.isOn) throw consoleErrors.notServed(option.name);
+        this.#guard.checkChange();
+      },
+      schema: { tags, summary },
+    });
+    const maintained = { name: 'maintenance.enabled', isOn: hasMaintenance };
+    const tabled = { name: 'tables.enabled', isOn: hasTables };
+    const bodyOf = (request: FastifyRequest): RequestBody => new RequestBody(request.body);
+
+    api.get(
+      '/live',
+      reads('The state of the node, and what changes of it, as Server-Sent Events'),
+      (request, reply) => this.#stream(request, reply),
+    );
+    api.get('/config', reads('Every option with its value; secrets are masked'), () => ({
+      options: config(),
+    }));
+    api.get<{ Querystring: { readonly table?: string } }>(
+      '/archive',
+      reads('What can be restored of a table from the archive'),
+      (request, reply) => this.#archive.describe(request.query.table ?? '', endOf(reply)),
+    );
+    api.post('/range', reads('A page of pairs'), (request, reply) =>
+      this.#browser.range(bodyOf(request), endOf(reply)),
+    );
+    api.post('/put', changes('Stores a pair, if the key is what was expected'), (request, reply) =>
+      this.#browser.put(bodyOf(request), endOf(reply)),
+    );
+    api.post('/delete', changes('Deletes a key, if it is what was expected'), (request, reply) =>
+      this.#browser.delete(bodyOf(request), endOf(reply)),
+    );
+    api.post(
+      '/txn',
+      reads('Runs a transaction; one that may change something needs a token'),
+      (request, reply) => {
+        const txn = this.#browser.readTxn(bodyOf(request));
+        if (!this.#browser.isReadOnly(txn)) this.#guard.checkChange();
+        return this.#browser.txn(txn, endOf(reply));
+      },
+    );
+    for (const action of ['pause', 'resume'] as const) {
+      api.post(
+        `/actions/${action}`,
+        changes(`A member is to ${action} its replication`, maintained),
+        (request) => this.#actions.changeState(action, bodyOf(request)),
+      );
+    }
+    api.post('/actions/gc', changes('Compacts the logs of this node', maintained), () =>
+      this.#actions.collectGarbage(),
+    );
+    api.post('/actions/transfer', changes('Another member is to lead a table', maintained), (request) =>
+      this.#actions.transfer(bodyOf(request)),
+    );
+    api.post('/actions/backup', changes('Gives the path of a backup to download', maintained), (request) => {
+      const answer: BackupAnswer = {
+        path: `${API_PREFIX}/backups/${this.#downloads.issue(bodyOf(request))}`,
+      };
+      return answer;
+    });
+    api.post('/tables/create', changes('Makes a table', tabled), (request) =>
+      this.#actions.createTable(bodyOf(request)),
+    );
+    api.post('/tables/delete', changes('Deletes a table', tabled), (request) =>
+      this.#actions.deleteTable(bodyOf(request)),
+    );
+    api.get<{ Params: { readonly ticket: string } }>(
+      '/backups/:ticket',
+      {
+        onRequest: async (request) => this.#guard.checkOrigin(request),
+        exposeHeadRoute: false,
+        schema: { tags, summary: 'A backup, once; its path is the secret' },
+      },
+      async (request, reply) => {
+        const { name, content } = await this.#downloads.open(request.params.ticket, endOf(reply));
+        return reply
+          .type('application/zip')
+          .header('Content-Disposition', `attachment; filename="${name}"`)
+          .send(content);
+      },
+    );
+  }
+
+  #stream(_request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    this.#feed.checkRoom();
+    reply.hijack();
+    const { raw } = reply;
+    const headers = Object.entries(reply.getHeaders()).map(([name, value]) => [name, String(value)] as const);
+    for (const [name, value] of headers) raw.setHeader(name, value);
+    raw.writeHead(200, { 'Content-Type': 'text/event-stream; charset=utf-8', 'X-Accel-Buffering': 'no' });
+    this.#feed.add(new LiveStream(raw));
+    return reply;
+  }
+}
+
+/** Aborted when nobody waits for the answer any more. */
+function endOf(reply: FastifyReply): AbortSignal {
+  const aborter = new AbortController();
+  reply.raw.once('close', () => aborter.abort());
+  return aborter.signal;
+}
