@@ -1,6 +1,6 @@
 import type { Node } from '@coxswain/node';
-import { describeConfig } from '../config/config.js';
 import { parseListenAddress } from '../config/address.js';
+import { describeConfig } from '../config/config.js';
 import type { Config } from '../config/config-schema.js';
 import { nodeName } from '../config/node-options.js';
 import type { Token } from '../grpc/bearer-token.js';

@@ -20,7 +20,7 @@ import { LiveSections, type ShownParts } from './live-sections.js';
 import { LiveStream } from './live-stream.js';
 import { RequestBody } from './request-body.js';
 import { Samples } from './samples.js';
-import { secure, StaticFiles } from './static-files.js';
+import { StaticFiles, secure } from './static-files.js';
 
 /** A request is at most so long. */
 const BODY_BYTES_MAX = 4 * 1024 * 1024;
@@ -131,9 +131,7 @@ export class Console {
         error: error instanceof Error ? (error.stack ?? error.message) : String(error),
       });
     });
-    api.setNotFoundHandler(
-      (_request, reply) => void sendFailure(consoleErrors.pathUnknown(), reply),
-    );
+    api.setNotFoundHandler((_request, reply) => void sendFailure(consoleErrors.pathUnknown(), reply));
     api.addHook('onRequest', async (_request, reply) => {
       secure(reply).header('Cache-Control', 'no-store');
     });

@@ -1,4 +1,4 @@
-import { METHODS, type Sample, type SampleField, SAMPLE_FIELDS, STAGES } from '@coxswain/console';
+import { METHODS, SAMPLE_FIELDS, type Sample, type SampleField, STAGES } from '@coxswain/console';
 import type { NodeParts } from '@coxswain/node';
 import type { Histogram } from '@coxswain/runtime';
 import { BOUNDS_SECONDS, type GrpcMetrics, type MethodMetrics } from '../../metrics/grpc-metrics.js';
