@@ -9,6 +9,7 @@ import type { Archiver } from './archiver.js';
 import { BaseObjectReader } from './base-object.js';
 import { CountingStore } from './counting-store.js';
 import { ArchiveError, type ArchiveErrorCode } from './errors.js';
+import { FoldedLog } from './folded-log.js';
 import { type ArchivedEntry, END_OF_SHARD } from './log-object.js';
 import {
   PlanReader,
@@ -119,7 +120,8 @@ export class ArchiveRestores {
   ): AsyncGenerator<maintenance.RestoreArchiveProgress> {
     const message = (done: maintenance.RestoredPoint | undefined): maintenance.RestoreArchiveProgress => {
       const { bytes, bytesTotal } = progress();
-      return { bytes: BigInt(bytes), bytesTotal: BigInt(bytesTotal), done };
+      // An object that is read twice counts once.
+      return { bytes: BigInt(Math.min(bytes, bytesTotal)), bytesTotal: BigInt(bytesTotal), done };
     };
     const aborter = new AbortController();
     const ended = restore.finally(() => aborter.abort());
@@ -143,11 +145,10 @@ export class ArchiveRestores {
     const plan = await this.#plan(archive, asked, call);
     progress.bytesTotal = plan.sizeBytes;
     const reader = new PlanReader(counting, plan);
-    const source = sourceOf(counting, plan, reader, call.signal);
     const into = request.into.length > 0 ? request.into.toString() : asked.table;
     const restored = request.dryRun
-      ? await readAll(source)
-      : await this.#restorer.restore(into, source, call);
+      ? await readAll(sourceOf(counting, plan, reader, call.signal))
+      : await this.#restorer.restore(into, await foldedSourceOf(counting, plan, reader, call.signal), call);
     const { revision, timeMs } = reader.reached;
     const { leftOut } = reader;
     return {
@@ -301,18 +302,45 @@ async function lastWanted(
   return wanted;
 }
 
-/** The pairs of the base, and the commands of the log up to the limit. */
+/** Opens the pairs of the base, and the commands of the log up to the limit. */
 function sourceOf(
   store: Pick<ObjectStore, 'get'>,
-  { shard, base }: RestorePlan,
+  plan: RestorePlan,
   reader: PlanReader,
   signal: AbortSignal,
 ): Required<RestoreSource> {
-  const commands = reader.commands({ signal });
-  if (base === undefined) return { records: noRecords(), commands };
+  return { records: pairsOf(store, plan, signal), commands: reader.commandsAfter(0, { signal }) };
+}
+
+/**
+ * Opens the same with as much of the log as can be folded among the pairs, so that only the rest is replayed. The log is
+ * read first; an object of it in the middle of which the fold ends is read again for the rest.
+ */
+async function foldedSourceOf(
+  store: Pick<ObjectStore, 'get'>,
+  plan: RestorePlan,
+  reader: PlanReader,
+  signal: AbortSignal,
+): Promise<Required<RestoreSource>> {
+  const folded = new FoldedLog();
+  const isWhole = await folded.fold(reader.entries({ signal }));
+  const records = folded.mergedInto(pairsOf(store, plan, signal));
+  return { records, commands: isWhole ? noCommands() : reader.commandsAfter(folded.lastIndex, { signal }) };
+}
+
+function pairsOf(
+  store: Pick<ObjectStore, 'get'>,
+  { shard, base }: RestorePlan,
+  signal: AbortSignal,
+): AsyncGenerator<SnapshotRecords, void, undefined> {
+  if (base === undefined) return noRecords();
   const expected = { name: base.name, shard, revision: base.info.revision };
   const object = new BaseObjectReader(expected, store.get(base.name, { signal }));
-  return { records: readSnapshotRecords(object.backup()), commands };
+  return readSnapshotRecords(object.backup());
+}
+
+async function* noCommands(): AsyncGenerator<Buffer[], void, undefined> {
+  // All of them are folded.
 }
 
 async function* noRecords(): AsyncGenerator<SnapshotRecords, void, undefined> {

@@ -292,22 +292,26 @@ export class PlanReader {
     return this.#leftOut;
   }
 
-  /** The commands of `entries`: an internal entry has none. */
-  async *commands(call: StoreCall): AsyncGenerator<Buffer[], void, undefined> {
-    for await (const entries of this.entries(call)) {
+  /** Yields the commands of the entries after `index`: an internal entry has none. */
+  async *commandsAfter(index: number, call: StoreCall): AsyncGenerator<Buffer[], void, undefined> {
+    for await (const entries of this.entries(call, index)) {
       yield entries.map(({ command }) => command).filter(({ length }) => length > 0);
     }
   }
 
-  /** Some at a time. Errors: objectDamaged, and the store's. */
-  async *entries(call: StoreCall): AsyncGenerator<ArchivedEntry[], void, undefined> {
+  /**
+   * Yields the entries after `index`, some at a time. Objects that end before are not read. Errors: objectDamaged, and
+   * the store's.
+   */
+  async *entries(call: StoreCall, index = 0): AsyncGenerator<ArchivedEntry[], void, undefined> {
     const { toTimeMs = Number.POSITIVE_INFINITY } = this.#plan.limit;
     for (const { log, told, first, last } of this.#plan.logs) {
+      if (last <= index) continue;
       let isBehind = false;
       for await (const entries of readLog(this.#store, log, told, call)) {
         const wanted: ArchivedEntry[] = [];
         for (const entry of entries) {
-          if (entry.index < first || entry.index > last) continue;
+          if (entry.index <= index || entry.index < first || entry.index > last) continue;
           if (!isBehind && entry.timeMs > toTimeMs) {
             isBehind = true;
             this.#leftOut = { revision: entry.index, timeMs: entry.timeMs };

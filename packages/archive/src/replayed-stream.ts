@@ -14,7 +14,7 @@ const END_OF_PAIRS = mvcc.Command.encode(
  * framed snappy without the header of a stream. The same entries make the same bytes, however they are grouped.
  */
 export async function* replayedStream(
-  entries: AsyncIterable<readonly ArchivedEntry[]>,
+  entries: AsyncIterable<readonly ArchivedEntry[]> | Iterable<readonly ArchivedEntry[]>,
 ): AsyncGenerator<Buffer> {
   let portion = [record(END_OF_PAIRS)];
   let portionBytes = 0;

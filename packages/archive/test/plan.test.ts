@@ -56,7 +56,7 @@ describe('the plan of a restore', () => {
     await archive.log(1, 50);
     const reader = new PlanReader(store, await plan({ toRevision: 20 }));
     const expected = entries(1, 20).flatMap(({ command }) => (command.length > 0 ? [command] : []));
-    expect((await collect(reader.commands({}))).flat()).toEqual(expected);
+    expect((await collect(reader.commandsAfter(0, {}))).flat()).toEqual(expected);
     expect(expected).toHaveLength(18);
     expect(reader.reached).toEqual({ revision: 20, timeMs: timeOf(20) });
   });

@@ -19,6 +19,7 @@ import { Shared } from './parts/shared.js';
 import { dataPaths } from './process/data-directory.js';
 import { withRoom } from './process/disk-room.js';
 import { during } from './process/during.js';
+import type { EventJournal } from './process/event-journal.js';
 import { toStartError } from './process/start-error.js';
 import { version } from './process/version.js';
 import { AdminApi } from './rest/admin-api.js';
@@ -86,6 +87,11 @@ export class Server {
   /** The URL of the HTTP admin API on this machine, once started. */
   get restUrl(): string {
     return localUrl(this.#admin!.address);
+  }
+
+  /** What happened to this node since its process started. */
+  get journal(): EventJournal {
+    return this.#shared.journal;
   }
 
   /** Looks at every certificate file now. Gives the listeners whose certificates had changed and are in use. */

@@ -30,6 +30,7 @@ export {
   writeSnapshot,
   writeSnapshotPieces,
 } from './snapshot-writer.js';
+export { keyId, keyOfId, newSortedTree, type SortedTree } from './sorted-tree.js';
 export type {
   KeyRange,
   Operation,

@@ -7,6 +7,7 @@ import {
   type ArchivedShard,
   ArchiveError,
   archiveErrors,
+  FoldedLog,
   LogObjectReader,
   type ObjectStore,
   type Run,
@@ -14,6 +15,7 @@ import {
   replayedStream,
   showRun,
 } from '@coxswain/archive';
+import { compressToFrames } from '@coxswain/stream';
 import { isBackupId, partName } from './binlog-backup-names.js';
 
 /** Bytes of the longest list of objects that is read: enough for every name that one backup may hold. */
@@ -130,16 +132,24 @@ export class BinlogBackupReader {
   }
 
   /**
-   * Streams the log for `Restorer` to replay, without the header of a stream. It reads each object to its end, so that
-   * all of it is checked.
+   * Streams the log for `Restorer`, without the header of a stream: a log that is the whole table as pairs, as far as it
+   * can be folded, and the rest as commands to replay. It reads each object to its end, so that all of it is checked.
    */
-  stream(log: BackedUpLog): AsyncGenerator<Buffer> {
-    return replayedStream(this.#entries(log));
+  async *stream(log: BackedUpLog): AsyncGenerator<Buffer> {
+    if (!log.isWhole) {
+      yield* replayedStream(this.#entries(log));
+      return;
+    }
+    const folded = new FoldedLog();
+    const isAllFolded = await folded.fold(this.#entries(log));
+    for await (const { bytes } of folded.mergedInto([])) yield compressToFrames(bytes);
+    yield* replayedStream(isAllFolded ? [] : this.#entries({ ...log, first: folded.lastIndex + 1 }));
   }
 
   async *#entries({ shard, parts, first }: BackedUpLog): AsyncGenerator<ArchivedEntry[]> {
     let next = first;
     for (const part of parts) {
+      if (part.last < first) continue;
       const { clusterId, shardId } = shard;
       const expected = { ...part, clusterId, shardId };
       const content = gunzipped(this.#store, part.name);

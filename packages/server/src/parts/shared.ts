@@ -6,6 +6,7 @@ import { memoryLimits } from '../grpc/grpc-listener.js';
 import { Tokens } from '../grpc/tokens.js';
 import { GrpcMetrics } from '../metrics/grpc-metrics.js';
 import { CertificatesInUse } from '../process/certificates-in-use.js';
+import { EventJournal } from '../process/event-journal.js';
 import { Parts } from './parts.js';
 
 /** The process of a server: what the operator configured, and whom to tell. */
@@ -24,6 +25,8 @@ export class Shared implements ServerProcess {
   readonly role: 'leader' | 'follower';
   readonly log: Log;
   readonly fatal: (error: unknown) => void;
+  /** What happened to this node. */
+  readonly journal = new EventJournal({ clock: systemClock });
   readonly parts = new Parts();
   readonly certificates = new CertificatesInUse();
   readonly tokens: Tokens;
