@@ -61,7 +61,7 @@ export function parseForm(text: string, form: Form): Uint8Array {
     try {
       JSON.parse(text);
     } catch (error) {
-      throw new Error(`This is no JSON: ${(error as Error).message}.`);
+      throw new Error(`This is no JSON: ${(error as Error).message}.`, { cause: error });
     }
   }
   return encodeText(text);

@@ -4,13 +4,17 @@ import { readToken } from './session.js';
 /** The node refused a request, or did not answer. */
 export class RequestError extends Error {
   override readonly name = 'RequestError';
+  /** 0: no answer came. */
+  readonly status: number;
+  readonly code: string;
+
   constructor(
     message: string,
-    /** 0: no answer came. */
-    readonly status: number,
-    readonly code: string,
+    { status, code, ...options }: ErrorOptions & { status: number; code: string },
   ) {
-    super(message);
+    super(message, options);
+    this.status = status;
+    this.code = code;
   }
 
   /** A token is wanted, or another one. */
@@ -28,7 +32,7 @@ export async function request(path: string, init: RequestInit = {}): Promise<Res
     response = await fetch(`.${API_PREFIX}${path}`, { ...init, headers, cache: 'no-store' });
   } catch (error) {
     if ((error as Error).name === 'AbortError') throw error;
-    throw new RequestError('The node does not answer.', 0, 'noAnswer');
+    throw new RequestError('The node does not answer.', { status: 0, code: 'noAnswer', cause: error });
   }
   if (!response.ok) throw await toError(response);
   return response;
@@ -59,8 +63,11 @@ export function sentence(error: unknown): string {
 async function toError(response: Response): Promise<RequestError> {
   try {
     const { error } = (await response.json()) as ApiFailure;
-    return new RequestError(error.message, response.status, error.code);
+    return new RequestError(error.message, { status: response.status, code: error.code });
   } catch {
-    return new RequestError(`The node answers with ${response.status}.`, response.status, 'unknown');
+    return new RequestError(`The node answers with ${response.status}.`, {
+      status: response.status,
+      code: 'unknown',
+    });
   }
 }

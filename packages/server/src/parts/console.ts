@@ -21,7 +21,7 @@ export interface ConsoleParts
 
 /** Makes the console, which the REST listener serves and which measures the node from its start on. */
 export function openConsole(node: Node, shared: Shared, { archive, ...console }: ConsoleParts): Console {
-  const { config, certificates, metrics, tokens, log, parts } = shared;
+  const { config, certificates, metrics, tokens, journal, log, parts } = shared;
   const opened = new Console({
     ...console,
     node,
@@ -37,7 +37,7 @@ export function openConsole(node: Node, shared: Shared, { archive, ...console }:
     config: () => describeConfig(config),
     hasTables: config['tables.enabled'],
     hasMaintenance: config['maintenance.enabled'],
-    events: undefined,
+    journal,
     log,
   });
   parts.add('rest listener', opened);

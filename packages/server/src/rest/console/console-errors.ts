@@ -19,8 +19,8 @@ export const consoleErrors = declareErrors({
   ),
   notServed: (option: string) =>
     new ApiError(Status.PermissionDenied, `this is switched off by ${option}=false`),
-  badRequest: (reason: string) =>
-    new ApiError(Status.InvalidArgument, `the request is not understood: ${reason}`),
+  badRequest: (reason: string, cause?: unknown) =>
+    new ApiError(Status.InvalidArgument, `the request is not understood: ${reason}`, { cause }),
   pathUnknown: declare(Status.NotFound, 'the console has no such path'),
   bodyTooLarge: declare(Status.ResourceExhausted, 'the request is larger than 4 MiB'),
   tooManyStreams: declare(

@@ -6,6 +6,7 @@ import type { Clock } from '@coxswain/runtime';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Token } from '../../grpc/bearer-token.js';
 import type { GrpcMetrics } from '../../metrics/grpc-metrics.js';
+import type { EventJournal } from '../../process/event-journal.js';
 import type { KvService } from '../../services/kv-service.js';
 import { ArchiveOverviews } from './archive-overviews.js';
 import { BackupDownloads } from './backup-downloads.js';
@@ -15,7 +16,7 @@ import { ConsoleGuard } from './console-guard.js';
 import { DataBrowser } from './data-browser.js';
 import { sendFailure } from './failure.js';
 import { LeadershipTransfers } from './leadership-transfers.js';
-import { type EventSource, LiveFeed } from './live-feed.js';
+import { LiveFeed } from './live-feed.js';
 import { LiveSections, type ShownParts } from './live-sections.js';
 import { LiveStream } from './live-stream.js';
 import { RequestBody } from './request-body.js';
@@ -38,7 +39,7 @@ export interface ConsoleOptions extends Omit<ShownParts, 'allows' | 'node' | 'bi
   /** Whether backups, pauses and the like are served (maintenance.enabled). */
   readonly hasMaintenance: boolean;
   readonly store: ObjectStore | undefined;
-  readonly events: EventSource | undefined;
+  readonly journal: EventJournal;
   readonly clock?: Clock;
   readonly log: Log;
 }
@@ -56,7 +57,7 @@ export class Console {
   readonly #archive: ArchiveOverviews;
 
   constructor(options: ConsoleOptions) {
-    const { node, binlog, kv, grpc, maintenance, store, events, follower, log, hasTables, hasMaintenance } =
+    const { node, binlog, kv, grpc, maintenance, store, journal, follower, log, hasTables, hasMaintenance } =
       options;
     const clock = options.clock ?? systemClock;
     this.#options = options;
@@ -80,7 +81,7 @@ export class Console {
         };
       },
     });
-    this.#feed = new LiveFeed(node, sections, this.#samples, events);
+    this.#feed = new LiveFeed(node, sections, this.#samples, journal);
     this.#browser = new DataBrowser(kv, node, clock);
     const transfers = new LeadershipTransfers(node, clock);
     this.#actions = new ConsoleActions({ node, binlog, transfers, clock, log });
@@ -120,8 +121,8 @@ export class Console {
     api.addContentTypeParser('application/json', parsing, async (_request: FastifyRequest, body: Buffer) => {
       try {
         return JSON.parse(body.toString()) as unknown;
-      } catch {
-        throw consoleErrors.badRequest('the body is no JSON');
+      } catch (error) {
+        throw consoleErrors.badRequest('the body is no JSON', error);
       }
     });
     api.setErrorHandler((error, request, reply) => {
@@ -136,87 +137,62 @@ export class Console {
       secure(reply).header('Cache-Control', 'no-store');
     });
 
-    const tags = ['Console'];
+    // The page's own: it is no part of the API that /openapi.json describes, and may change with the page.
+    const schema = { hide: true };
     const checked = async (request: FastifyRequest): Promise<void> => this.#guard.check(request);
-    const reads = (summary: string) => ({
+    const reads = {
       onRequest: checked,
       exposeHeadRoute: false,
-      schema: { tags, summary },
-    });
-    const changes = (summary: string, option?: { readonly name: string; readonly isOn: boolean }) => ({
+      schema,
+    };
+    const changes = (option?: { readonly name: string; readonly isOn: boolean }) => ({
       onRequest: async (request: FastifyRequest): Promise<void> => {
         this.#guard.check(request);
         if (option !== undefined && !option.isOn) throw consoleErrors.notServed(option.name);
         this.#guard.checkChange();
       },
-      schema: { tags, summary },
+      schema,
     });
     const maintained = { name: 'maintenance.enabled', isOn: hasMaintenance };
     const tabled = { name: 'tables.enabled', isOn: hasTables };
     const bodyOf = (request: FastifyRequest): RequestBody => new RequestBody(request.body);
 
-    api.get(
-      '/live',
-      reads('The state of the node, and what changes of it, as Server-Sent Events'),
-      (request, reply) => this.#stream(request, reply),
-    );
-    api.get('/config', reads('Every option with its value; secrets are masked'), () => ({
+    api.get('/live', reads, (request, reply) => this.#stream(request, reply));
+    api.get('/config', reads, () => ({
       options: config(),
     }));
-    api.get<{ Querystring: { readonly table?: string } }>(
-      '/archive',
-      reads('What can be restored of a table from the archive'),
-      (request, reply) => this.#archive.describe(request.query.table ?? '', endOf(reply)),
+    api.get<{ Querystring: { readonly table?: string } }>('/archive', reads, (request, reply) =>
+      this.#archive.describe(request.query.table ?? '', endOf(reply)),
     );
-    api.post('/range', reads('A page of pairs'), (request, reply) =>
-      this.#browser.range(bodyOf(request), endOf(reply)),
-    );
-    api.post('/put', changes('Stores a pair, if the key is what was expected'), (request, reply) =>
-      this.#browser.put(bodyOf(request), endOf(reply)),
-    );
-    api.post('/delete', changes('Deletes a key, if it is what was expected'), (request, reply) =>
-      this.#browser.delete(bodyOf(request), endOf(reply)),
-    );
-    api.post(
-      '/txn',
-      reads('Runs a transaction; one that may change something needs a token'),
-      (request, reply) => {
-        const txn = this.#browser.readTxn(bodyOf(request));
-        if (!this.#browser.isReadOnly(txn)) this.#guard.checkChange();
-        return this.#browser.txn(txn, endOf(reply));
-      },
-    );
+    api.post('/range', reads, (request, reply) => this.#browser.range(bodyOf(request), endOf(reply)));
+    api.post('/put', changes(), (request, reply) => this.#browser.put(bodyOf(request), endOf(reply)));
+    api.post('/delete', changes(), (request, reply) => this.#browser.delete(bodyOf(request), endOf(reply)));
+    api.post('/txn', reads, (request, reply) => {
+      const txn = this.#browser.readTxn(bodyOf(request));
+      if (!this.#browser.isReadOnly(txn)) this.#guard.checkChange();
+      return this.#browser.txn(txn, endOf(reply));
+    });
     for (const action of ['pause', 'resume'] as const) {
-      api.post(
-        `/actions/${action}`,
-        changes(`A member is to ${action} its replication`, maintained),
-        (request) => this.#actions.changeState(action, bodyOf(request)),
+      api.post(`/actions/${action}`, changes(maintained), (request) =>
+        this.#actions.changeState(action, bodyOf(request)),
       );
     }
-    api.post('/actions/gc', changes('Compacts the logs of this node', maintained), () =>
-      this.#actions.collectGarbage(),
-    );
-    api.post('/actions/transfer', changes('Another member is to lead a table', maintained), (request) =>
-      this.#actions.transfer(bodyOf(request)),
-    );
-    api.post('/actions/backup', changes('Gives the path of a backup to download', maintained), (request) => {
+    api.post('/actions/gc', changes(maintained), () => this.#actions.collectGarbage());
+    api.post('/actions/transfer', changes(maintained), (request) => this.#actions.transfer(bodyOf(request)));
+    api.post('/actions/backup', changes(maintained), (request) => {
       const answer: BackupAnswer = {
         path: `${API_PREFIX}/backups/${this.#downloads.issue(bodyOf(request))}`,
       };
       return answer;
     });
-    api.post('/tables/create', changes('Makes a table', tabled), (request) =>
-      this.#actions.createTable(bodyOf(request)),
-    );
-    api.post('/tables/delete', changes('Deletes a table', tabled), (request) =>
-      this.#actions.deleteTable(bodyOf(request)),
-    );
+    api.post('/tables/create', changes(tabled), (request) => this.#actions.createTable(bodyOf(request)));
+    api.post('/tables/delete', changes(tabled), (request) => this.#actions.deleteTable(bodyOf(request)));
     api.get<{ Params: { readonly ticket: string } }>(
       '/backups/:ticket',
       {
         onRequest: async (request) => this.#guard.checkOrigin(request),
         exposeHeadRoute: false,
-        schema: { tags, summary: 'A backup, once; its path is the secret' },
+        schema,
       },
       async (request, reply) => {
         const { name, content } = await this.#downloads.open(request.params.ticket, endOf(reply));

@@ -8,6 +8,7 @@ import type {
   TableRow,
 } from '@coxswain/console';
 import type { NodeParts } from '@coxswain/node';
+import type { Event, EventJournal } from '../../process/event-journal.js';
 import { consoleErrors } from './console-errors.js';
 import { type LiveSections, type Sections, tableRow } from './live-sections.js';
 import type { LiveStream } from './live-stream.js';
@@ -18,14 +19,7 @@ const STREAMS_MAX = 16;
 /** Changes of leaders and tables are sent at once, but not more often than this. */
 const CHANGE_INTERVAL_MS = 250;
 
-/** Events that were not shown yet. */
-export interface EventSource {
-  /** The newest events, oldest first. */
-  recent(count: number): readonly EventRow[];
-  /** Calls `listener` with each event from now on. Gives what ends that. */
-  onEvent(listener: (event: EventRow) => void): () => void;
-}
-
+/** Events of the past that a page begins with. */
 const EVENTS_FIRST = 200;
 
 /**
@@ -37,7 +31,7 @@ export class LiveFeed {
   readonly #node: Pick<NodeParts, 'cluster' | 'reports'>;
   readonly #sections: LiveSections;
   readonly #samples: Samples;
-  readonly #events: EventSource | undefined;
+  readonly #journal: Pick<EventJournal, 'recent' | 'sequence' | 'watch'>;
   readonly #streams = new Set<LiveStream>();
   readonly #sentSections = new Map<keyof Sections, string>();
   #sentTables = new Map<string, TableRow>();
@@ -48,12 +42,12 @@ export class LiveFeed {
     node: Pick<NodeParts, 'cluster' | 'reports'>,
     sections: LiveSections,
     samples: Samples,
-    events: EventSource | undefined,
+    journal: Pick<EventJournal, 'recent' | 'sequence' | 'watch'>,
   ) {
     this.#node = node;
     this.#sections = sections;
     this.#samples = samples;
-    this.#events = events;
+    this.#journal = journal;
   }
 
   /** Throws tooManyStreams. */
@@ -82,11 +76,12 @@ export class LiveFeed {
 
   #begin(): void {
     this.#sections.refresh(performance.now());
+    const watching = new AbortController();
+    void this.#watchEvents(watching.signal);
     this.#leave = [
       this.#samples.onSample((sample) => this.#tick(sample)),
       this.#node.cluster.onChange(() => this.#hasChanged()),
-      this.#events?.onEvent((event) => this.#send('event', { events: [event], missed: 0 })) ??
-        (() => undefined),
+      () => watching.abort(),
     ];
   }
 
@@ -97,6 +92,11 @@ export class LiveFeed {
     this.#change = undefined;
     this.#sentSections.clear();
     this.#sentTables.clear();
+  }
+
+  async #watchEvents(signal: AbortSignal): Promise<void> {
+    for await (const event of this.#journal.watch(this.#journal.sequence, signal))
+      this.#send('event', { events: [eventRow(event)], missed: event.missed });
   }
 
   #tick(sample: Sample): void {
@@ -137,7 +137,7 @@ export class LiveFeed {
     };
     stream.sendAll(frame('state', state));
     stream.send(frame('sample', { samples: this.#samples.kept }));
-    stream.send(frame('event', { events: this.#events?.recent(EVENTS_FIRST) ?? [], missed: 0 }));
+    stream.send(frame('event', { events: this.#journal.recent(EVENTS_FIRST).map(eventRow), missed: 0 }));
   }
 
   /** What has changed since the last call; undefined: nothing. */
@@ -167,6 +167,11 @@ export class LiveFeed {
     }
     return changed.length === 0 && removed.length === 0 ? undefined : { changed, removed };
   }
+}
+
+function eventRow({ sequence, atMs, kind, fields }: Event): EventRow {
+  const { code, severity, text, advice } = kind;
+  return { sequence, atMs, severity, event: code, text, ...(advice !== undefined && { advice }), fields };
 }
 
 function isSame(row: TableRow, other: TableRow | undefined): boolean {
