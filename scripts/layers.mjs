@@ -56,7 +56,7 @@ export const testLayers = {
   agents: ['testing'],
   server: ['client', 'testing'],
   client: ['testing'],
-  cli: ['testing'],
+  cli: ['testing', 'console'],
 };
 
 /** The folder of a workspace, relative to the root. */

@@ -7,6 +7,8 @@ const encoder = new TextEncoder();
 /** What no terminal and no text field shows as it is. */
 const unprintable = /[\p{Cc}\p{Cs}\p{Co}\p{Cn}]/u;
 const ROW_BYTES = 16;
+/** Of a character in UTF-8. */
+const CHARACTER_BYTES_MAX = 4;
 
 export function fromBase64(text: string): Uint8Array {
   return Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
@@ -35,7 +37,7 @@ export function decodeText(bytes: Uint8Array): string | undefined {
 
 /** The text of bytes that were cut somewhere, which may be within a character. */
 export function decodeCut(bytes: Uint8Array): string | undefined {
-  for (let cut = 0; cut < 4; cut++) {
+  for (let cut = 0; cut < CHARACTER_BYTES_MAX && cut < bytes.length; cut++) {
     const text = decodeText(bytes.subarray(0, bytes.length - cut));
     if (text !== undefined) return text;
   }
@@ -161,15 +163,16 @@ export function hexDump(bytes: Uint8Array): string {
   return lines.join('\n');
 }
 
-/** A key or value in one line: its text, or hex after a mark, cut to so many characters. */
+/** A key or value, or the beginning of one, in one line: its text, or hex, cut to so many characters. */
 export function oneLine(
   bytes: Uint8Array,
   charactersMax: number,
+  isCut = false,
 ): { readonly text: string; readonly isHex: boolean } {
-  const decoded = decodeCut(bytes);
+  const decoded = isCut ? decodeCut(bytes) : decodeText(bytes);
   const text = decoded === undefined ? toHex(bytes) : decoded.replace(/\s+/g, ' ');
   const characters = [...text];
-  const isLong = characters.length > charactersMax;
+  const isLong = isCut || characters.length > charactersMax;
   return {
     text: isLong ? `${characters.slice(0, charactersMax).join('')}…` : text,
     isHex: decoded === undefined,

@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact';
-import { useEffect, useId, useRef, useState } from 'preact/hooks';
+import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { announce } from './announce.js';
 import { sentence } from './http.js';
 
@@ -17,10 +17,13 @@ export function Dialog({
 }) {
   const id = useId();
   const element = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
-    const dialog = element.current!;
-    dialog.showModal();
-    return () => dialog.close();
+  useLayoutEffect(() => {
+    const opener = document.activeElement;
+    element.current!.showModal();
+    return () => {
+      // What opened it has the focus again, once the window is gone.
+      queueMicrotask(() => (opener as HTMLElement | null)?.focus());
+    };
   }, []);
   return (
     <dialog

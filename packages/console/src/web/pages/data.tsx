@@ -321,7 +321,11 @@ function PairTable({
                   </button>
                 </th>
                 <td class="mono value">
-                  <Line bytes={fromBase64(pair.value)} charactersMax={VALUE_CHARACTERS} />
+                  <Line
+                    bytes={fromBase64(pair.value)}
+                    charactersMax={VALUE_CHARACTERS}
+                    isCut={pair.valueBytes > PREVIEW_BYTES}
+                  />
                 </td>
                 <td class="number">{formatBytes(pair.valueBytes)}</td>
                 <td class="number minor">{formatCount(Number(pair.version))}</td>
@@ -336,9 +340,18 @@ function PairTable({
 }
 
 /** Bytes in one line, with a mark where they are hex. */
-export function Line({ bytes, charactersMax }: { readonly bytes: Uint8Array; readonly charactersMax: number }) {
+export function Line({
+  bytes,
+  charactersMax,
+  isCut = false,
+}: {
+  readonly bytes: Uint8Array;
+  readonly charactersMax: number;
+  /** They are the beginning of more. */
+  readonly isCut?: boolean;
+}) {
   if (bytes.length === 0) return <span class="tag">empty</span>;
-  const { text, isHex } = oneLine(bytes, charactersMax);
+  const { text, isHex } = oneLine(bytes, charactersMax, isCut);
   return (
     <>
       {isHex && <span class="tag">hex</span>}

@@ -270,7 +270,7 @@ function Text({
   isWhole,
 }: { readonly bytes: Uint8Array; readonly form: Form; readonly isWhole: boolean }) {
   if (form === 'hex') return <>{hexDump(bytes)}</>;
-  const text = decodeCut(bytes) ?? '';
+  const text = (isWhole ? decodeText(bytes) : decodeCut(bytes)) ?? '';
   if (form === 'text') return <>{text}</>;
   const indented = isWhole || form === 'json' ? pretty(text, form) : text;
   return form === 'json' ? <Coloured text={indented} /> : <>{indented}</>;
