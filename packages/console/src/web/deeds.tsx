@@ -16,22 +16,23 @@ export function pauseDeed(member: MemberRow, isLeaderCluster: boolean): Deed {
     effect: isLeaderCluster ? (
       <>
         <p>
-          <b>{member.name}</b> gives follower clusters neither its log nor snapshots until it is resumed. They take what
-          they need from the other members.
+          <b>{member.name}</b> gives follower clusters neither its log nor snapshots until it is resumed: they go to the next
+          member that they know, and stand still where there is none.
         </p>
         <p>
-          Clients of this cluster notice nothing: reads and writes go on. The pause outlives a restart. A follower cluster
-          that reaches no other member lags, and may need a snapshot later.
+          Clients of this cluster read and write as before; the archive and backups go on. The pause outlives a restart.
         </p>
       </>
     ) : (
       <>
         <p>
-          <b>The whole follower cluster</b> takes nothing from its leader cluster any more, until every paused member is
-          resumed: what one member takes is applied on all.
+          <b>The whole follower cluster</b> takes nothing from its leader cluster any more, on any node, until every paused
+          member is resumed: what one member takes is applied on all.
         </p>
-        <p>Local reads go on, of older and older data. Writes are still forwarded, but are answered only when they have come
-          back here: clients see them time out although they were done.</p>
+        <p>
+          Local reads go on, of older and older data. Writes through this cluster are refused, since they would not arrive
+          here. The pause outlives a restart.
+        </p>
       </>
     ),
     run: () => act('/actions/pause', { member: member.id }),

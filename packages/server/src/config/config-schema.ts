@@ -206,6 +206,12 @@ const definitions = {
     'http://127.0.0.1:8079',
     'URL of the HTTP listener for the console, /metrics, /healthz, /readyz and the HTTP API of TiDB-Binlog, which can pause and close nodes. It has no TLS.',
   ),
+  'rest.console-token': own(
+    secret(
+      'maintenance.token',
+      'Token that the console asks for. Where neither is set the console shows everything to whoever reaches it, and changes nothing.',
+    ),
+  ),
   'rest.host-names': own(
     text(
       'names',

@@ -44,8 +44,10 @@ export function openConsole(node: Node, shared: Shared, { archive, ...console }:
   return opened;
 }
 
+/** The token of the console: its own, or else that of what it can do. */
 function tokenOf(tokens: Tokens): Token {
-  return tokens.of('maintenance.token');
+  const own = tokens.of('rest.console-token');
+  return own.value === '' ? tokens.of('maintenance.token') : own;
 }
 
 /** The names by which the configuration calls this node. */

@@ -8,7 +8,7 @@ export function NoChanges() {
   return (
     <Callout tone="quiet">
       <b>For reading only.</b> No token guards this console, so nothing can be changed here: start the nodes with{' '}
-      <code>rest.token</code> or <code>maintenance.token</code>.
+      <code>rest.console-token</code>.
     </Callout>
   );
 }

@@ -15,7 +15,7 @@ export const consoleErrors = declareErrors({
   ),
   changesNeedToken: declare(
     Status.PermissionDenied,
-    'nothing can be changed here while no token guards the API: start the node with rest.token or maintenance.token',
+    'nothing can be changed here while no token guards the API: start the node with rest.console-token',
   ),
   notServed: (option: string) =>
     new ApiError(Status.PermissionDenied, `this is switched off by ${option}=false`),
