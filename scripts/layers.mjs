@@ -8,7 +8,7 @@ export const layers = {
   runtime: [],
   http2: [],
   console: [],
-  testing: ['protocol'],
+  testing: ['protocol', 'runtime'],
   wal: ['raft'],
   stream: ['protocol'],
   channel: ['http2'],

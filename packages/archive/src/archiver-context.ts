@@ -1,4 +1,5 @@
-import type { Log, NodeParts } from '@coxswain/node';
+import type { NodeParts } from '@coxswain/node';
+import type { EventFields, EventKind, Log } from '@coxswain/runtime';
 import type { ArchiveCounters } from './archive-status.js';
 import type { Retention } from './prune.js';
 import type { ShardArchiveEnvironment } from './shard-archive.js';
@@ -22,12 +23,8 @@ export interface TableArchiverContext {
   readonly report: (shardId: number, index: number) => void;
 }
 
-/** Writes a line about one table to the log of the node. */
-export type TellOfTable = (
-  level: 'info' | 'warn' | 'error',
-  message: string,
-  fields: Record<string, unknown>,
-) => void;
+/** Reports an event of one table. */
+export type TellOfTable = (kind: EventKind, fields?: EventFields) => void;
 
 /** What of an error goes into the log, and into the status of a table. */
 export function textOf(error: unknown): string {

@@ -1,7 +1,7 @@
 import type { TableLog } from '@coxswain/node';
 import { Backoff } from '@coxswain/runtime';
 import { type TableArchiverContext, type TellOfTable, textOf } from './archiver-context.js';
-import { UNBACKED_PRUNED } from './prune.js';
+import { archiveEvents } from './events.js';
 import type { ShardArchive } from './shard-archive.js';
 
 const RETRY_LEAST_MS = 250;
@@ -63,6 +63,7 @@ export class BaseArchiver {
     try {
       if (signal.aborted) return;
       const view = log.table.view();
+      const { revision } = view;
       try {
         // The end of a shard must come behind every base, so that whoever begins with one meets it.
         if (view.state.sealedBy !== undefined) return;
@@ -71,6 +72,7 @@ export class BaseArchiver {
         view.close();
       }
       this.#context.counters.bases++;
+      this.#tell(archiveEvents.baseArchived, { revision });
       this.#backoff.reset();
       this.#error = undefined;
       await this.#prune(archive, signal);
@@ -91,11 +93,11 @@ export class BaseArchiver {
     try {
       const { baseCount, logCount, gapCount, unbacked } = await archive.prune(retention, { signal });
       counters.objectsPruned += baseCount + logCount + gapCount;
-      if (unbacked.length > 0) this.#tell('warn', UNBACKED_PRUNED, { unbacked });
+      if (unbacked.length > 0) this.#tell(archiveEvents.unbackedEntriesPruned, { unbacked });
     } catch (error) {
       if (signal.aborted) return;
       counters.errors++;
-      this.#tell('warn', 'what is too old in the archive could not be removed yet', { error: textOf(error) });
+      this.#tell(archiveEvents.archivePruningFailed, { error: textOf(error) });
     }
   }
 
@@ -103,8 +105,7 @@ export class BaseArchiver {
     this.#notBeforeMs = this.#nowMs + this.#backoff.next();
     this.#context.counters.errors++;
     const reason = textOf(error);
-    if (this.#error === undefined)
-      this.#tell('warn', 'a base backup could not be archived', { error: reason });
+    if (this.#error === undefined) this.#tell(archiveEvents.baseArchivingFailed, { error: reason });
     this.#error = reason;
   }
 

@@ -1,5 +1,4 @@
-import type { Log } from '@coxswain/node';
-import type { Clock, Random } from '@coxswain/runtime';
+import type { Clock, Log, Random } from '@coxswain/runtime';
 import type { LeaderLink } from './leader-link.js';
 
 export interface FollowerEnvironment {

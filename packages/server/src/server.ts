@@ -1,10 +1,11 @@
 import { type BackupAgent, TidbBinlog } from '@coxswain/agents';
-import { type Log, type Node, NodeDisks, systemClock } from '@coxswain/node';
+import { type Node, NodeDisks, systemClock } from '@coxswain/node';
 import { type Follower, LeaderReplication, SnapshotDownloads } from '@coxswain/replication';
 import { localUrl, parseListenAddress } from './config/address.js';
 import { describeConfig } from './config/config.js';
 import type { Config } from './config/config-schema.js';
 import { toNodeOptions, wolfOptions } from './config/node-options.js';
+import { serverEvents } from './events.js';
 import { guardWithToken } from './grpc/bearer-token.js';
 import { MetricsPage } from './metrics/metrics-page.js';
 import { type Archive, openArchive } from './parts/archive.js';
@@ -61,11 +62,11 @@ export class Server {
    */
   constructor(
     config: Config,
-    log: Log,
+    journal: EventJournal,
     fatal: (error: unknown) => void,
     role: 'leader' | 'follower' = 'leader',
   ) {
-    this.#shared = new Shared({ config, role, log, fatal });
+    this.#shared = new Shared({ config, role, journal, fatal });
     this.#listeners = new Listeners(this.#shared);
   }
 
@@ -137,7 +138,7 @@ export class Server {
       await this.#close();
       throw await withRoom(toStartError('start', error), disks, paths, options);
     }
-    log('info', 'the node has started', { version, dataDirectory: paths.root });
+    log(serverEvents.nodeStarted, { version, dataDirectory: paths.root });
   }
 
   /** Drains and stops: health turns NOT_SERVING, nothing new is taken, calls under way end, the node leaves. */
@@ -148,7 +149,7 @@ export class Server {
 
   async #close(): Promise<void> {
     await this.#shared.parts.stop();
-    if (this.#node) this.#shared.log('info', 'the node has stopped');
+    if (this.#node) this.#shared.log(serverEvents.nodeStopped);
   }
 
   /** Opens all parts: first what holds data, then the listeners, of which the REST listener comes last. */

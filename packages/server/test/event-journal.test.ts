@@ -1,4 +1,3 @@
-import { systemClock } from '@coxswain/node';
 import { declareEvents } from '@coxswain/runtime';
 import { describe, expect, test } from '@jest/globals';
 import { type Event, EventJournal, type WatchedEvent } from '../src/process/event-journal.js';
@@ -9,7 +8,7 @@ const events = declareEvents({
 });
 
 function journalOf(count: number): EventJournal {
-  const journal = new EventJournal({ clock: systemClock });
+  const journal = new EventJournal();
   for (let peer = 1; peer <= count; peer++) journal.log(events.peerUp, { peer });
   return journal;
 }
@@ -58,7 +57,7 @@ describe('EventJournal', () => {
   });
 
   test('counts each kind, also those that have not happened and debug events', () => {
-    const journal = new EventJournal({ clock: systemClock, kinds: Object.values(events) });
+    const journal = new EventJournal({ kinds: Object.values(events) });
     expect(journal.counts.get(events.peerUp)).toBe(0);
     journal.log(events.linkLost, { peer: 1 });
     journal.log(events.linkLost, { peer: 1 });
@@ -67,7 +66,7 @@ describe('EventJournal', () => {
 
   test('hands each event to the log, debug ones too', () => {
     const written: string[] = [];
-    const journal = new EventJournal({ clock: systemClock, write: ({ kind }) => written.push(kind.code) });
+    const journal = new EventJournal({ write: ({ kind }) => written.push(kind.code) });
     journal.log(events.linkLost, { peer: 1 });
     journal.log(events.peerUp, { peer: 1 });
     expect(written).toEqual(['link-lost', 'peer-up']);

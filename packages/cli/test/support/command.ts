@@ -109,7 +109,7 @@ export class NodeCommand {
   }
 
   async #untilReady(): Promise<void> {
-    await this.#command!.prints('the cluster has formed');
+    await this.#command!.prints('"event":"cluster-formed"');
     await eventually('the node is ready', async () => (await fetch(`${this.restUrl}/readyz`)).ok);
   }
 

@@ -1,5 +1,5 @@
 import type { NodeId } from '@coxswain/raft';
-import type { Clock, Random } from '@coxswain/runtime';
+import type { Clock, Log, Random } from '@coxswain/runtime';
 import type { StoreDirectory } from '@coxswain/table';
 import type { WalDisk } from '@coxswain/wal';
 import type { DiskRoom } from '../disk/disk-room.js';
@@ -73,11 +73,6 @@ export interface WolfLink {
   close(): void;
 }
 
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
-
-/** Structured log lines. Fields never hold a key or a value of a table. */
-export type Log = (level: LogLevel, message: string, fields?: Record<string, unknown>) => void;
-
 /** All that a node touches of the world (ARCHITECTURE.md, "Determinism"). The simulator brings another one. */
 export interface Environment {
   readonly clock: Clock;
@@ -89,6 +84,7 @@ export interface Environment {
   readonly stores: StoreDirectory;
   readonly files: SmallFiles;
   readonly disks: Disks;
+  /** Takes what happens to the node. */
   readonly log: Log;
   /** A broken invariant, or a disk that cannot be trusted (D6): the process must end, loudly. */
   readonly fatal: (error: unknown) => void;

@@ -1,6 +1,7 @@
 import { type Wal, WalFullError } from '@coxswain/wal';
 import type { Environment } from '../api/environment.js';
 import type { NodeOptions } from '../api/options.js';
+import { nodeEvents } from '../events.js';
 import { type DiskShortage, roomWanted, shortageOf } from './disk-room.js';
 
 const RETRY_MS = 1000;
@@ -122,7 +123,7 @@ export class DiskWatch {
   async #report(): Promise<void> {
     // A write may have been refused of a disk that has room again.
     this.#shortage = (await this.#look(1)) ?? this.#shortage ?? (await this.#look(HYSTERESIS));
-    this.#environment.log('error', 'the disk is full, or nearly: writes are refused until there is room', {
+    this.#environment.log(nodeEvents.diskFull, {
       ...this.#shortage,
     });
   }
@@ -153,7 +154,7 @@ export class DiskWatch {
     }
     this.#isFull = false;
     await this.#onRoom();
-    this.#environment.log('info', 'there is room on the disk again: writes are accepted');
+    this.#environment.log(nodeEvents.diskHasRoom);
   }
 }
 

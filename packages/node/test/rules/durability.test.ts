@@ -100,7 +100,7 @@ describe('D4: a store that lost a batch is never believed', () => {
   test('it is fenced while the others serve, and rebuilt from them', async () => {
     const { world, roles, gate } = await withGap();
     const [leader, follower] = roles;
-    expect(world.log(follower).join()).toContain('has lost writes');
+    expect(world.log(follower).join()).toContain('error table-damaged ');
     expect(world.isReady(follower)).toBe(false);
     expect(world.node(follower).reports.status().tables[0]?.error).toContain('damaged');
     expect(await world.fate(world.get(follower, 'key-1', { linearizable: false }))).toBe('Unavailable');

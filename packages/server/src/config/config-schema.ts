@@ -570,7 +570,14 @@ const definitions = {
     'info',
     'Least severe lines that are logged; debug shows elections and connections.',
   ),
-  'dev-mode': boolean(false, 'Log in a form for people instead of JSON.'),
+  'log.format': own(
+    choice(
+      ['auto', 'json', 'text'],
+      'auto',
+      'Form of the log: a JSON object in each line, or text for people; auto is text where stdout is a terminal, and JSON elsewhere.',
+    ),
+  ),
+  'dev-mode': boolean(false, 'Log text for people, unless log.format is json.'),
 
   'raft.logdb': meaningless('the log has one format'),
   'raft.snapshot-recovery-type': meaningless('snapshots have one format'),
@@ -613,6 +620,7 @@ export interface ConfigGroup {
 /** Headings by what stands before the dot in an option's name. */
 const groupTitles = {
   '': 'Node',
+  log: 'Log',
   api: 'API listener',
   rest: 'HTTP listener',
   raft: 'Raft and the write-ahead log',

@@ -13,9 +13,10 @@ import {
   type Server as TlsServer,
 } from 'node:tls';
 import { type HeldMemory, type HeldMemoryOptions, ServerConnection } from '@coxswain/http2';
-import { type FailedHandshake, type Log, watchHandshakes } from '@coxswain/node';
-import type { Clock } from '@coxswain/runtime';
+import { type FailedHandshake, watchHandshakes } from '@coxswain/node';
+import type { Clock, Log } from '@coxswain/runtime';
 import { formatListenAddress, type ListenAddress } from '../config/address.js';
+import { serverEvents } from '../events.js';
 import type { GrpcMetrics } from '../metrics/grpc-metrics.js';
 import type { Certificates } from '../process/certificates.js';
 import { type ListenerTls, listenerCertificates, whyRefused } from '../process/tls.js';
@@ -102,9 +103,9 @@ export class GrpcListener {
     await bind(this.#listener, address);
     // One connection that cannot be accepted, for want of memory or descriptors, must not end the process.
     this.#listener.on('error', ({ message }) => {
-      log('error', `${name} listener could not accept a connection`, { error: message });
+      log(serverEvents.acceptFailed, { listener: name, error: message });
     });
-    log('info', `${name} listener is open`, { address: formatListenAddress(this.address) });
+    log(serverEvents.listenerOpened, { listener: name, address: formatListenAddress(this.address) });
   }
 
   /** Undefined where it listens without TLS, or not yet. */
@@ -139,7 +140,7 @@ export class GrpcListener {
     const nowMs = clock.monotonicMs();
     if (nowMs - this.#failedMs < FAILURE_LOG_INTERVAL_MS) return;
     this.#failedMs = nowMs;
-    log('warn', 'a handshake failed', { listener: name, ...failed });
+    log(serverEvents.handshakeFailed, { listener: name, ...failed });
   }
 
   /** Accepts nothing new, lets calls under way end, and breaks those that still run after `graceMs`. */

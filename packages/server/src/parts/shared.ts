@@ -1,12 +1,12 @@
 import { HeldMemory } from '@coxswain/http2';
-import { type Log, systemClock } from '@coxswain/node';
-import { RateLimit } from '@coxswain/runtime';
+import { systemClock } from '@coxswain/node';
+import { type Log, RateLimit } from '@coxswain/runtime';
 import type { Config } from '../config/config-schema.js';
 import { memoryLimits } from '../grpc/grpc-listener.js';
 import { Tokens } from '../grpc/tokens.js';
 import { GrpcMetrics } from '../metrics/grpc-metrics.js';
 import { CertificatesInUse } from '../process/certificates-in-use.js';
-import { EventJournal } from '../process/event-journal.js';
+import type { EventJournal } from '../process/event-journal.js';
 import { Parts } from './parts.js';
 
 /** The process of a server: what the operator configured, and whom to tell. */
@@ -14,7 +14,8 @@ export interface ServerProcess {
   readonly config: Config;
   /** Whether the node was started for a leader cluster or for a follower cluster, which may have been promoted since. */
   readonly role: 'leader' | 'follower';
-  readonly log: Log;
+  /** Takes what happens to this node. */
+  readonly journal: EventJournal;
   /** Ends the process: an invariant is broken, a disk cannot be trusted, or the data must not be used here (D6). */
   readonly fatal: (error: unknown) => void;
 }
@@ -23,10 +24,10 @@ export interface ServerProcess {
 export class Shared implements ServerProcess {
   readonly config: Config;
   readonly role: 'leader' | 'follower';
+  readonly journal: EventJournal;
+  /** The journal's, for the parts that only report. */
   readonly log: Log;
   readonly fatal: (error: unknown) => void;
-  /** What happened to this node. */
-  readonly journal = new EventJournal({ clock: systemClock });
   readonly parts = new Parts();
   readonly certificates = new CertificatesInUse();
   readonly tokens: Tokens;
@@ -39,10 +40,11 @@ export class Shared implements ServerProcess {
   /** Bounds all that takes restores, together. */
   readonly restoreRate: RateLimit;
 
-  constructor({ config, role, log, fatal }: ServerProcess) {
+  constructor({ config, role, journal, fatal }: ServerProcess) {
     this.config = config;
     this.role = role;
-    this.log = log;
+    this.journal = journal;
+    this.log = journal.log;
     this.fatal = fatal;
     this.tokens = new Tokens(config);
     this.backupRate = new RateLimit(systemClock, config['maintenance.backup-bytes-per-second']);

@@ -1,3 +1,4 @@
+import { systemClock } from '@coxswain/node';
 import { type Clock, type EventFields, type EventKind, type Log, Waiters } from '@coxswain/runtime';
 
 /** The number of events that are kept for those who ask what has happened. */
@@ -25,7 +26,7 @@ export interface WatchedEvent extends Event {
 }
 
 export interface EventJournalOptions {
-  readonly clock: Clock;
+  readonly clock?: Clock;
   /** The kinds that are counted from the start, so that a metric shows those that have not happened yet as 0. */
   readonly kinds?: readonly EventKind[];
   /** Called with every event, of any severity, as it happens: the log. */
@@ -48,7 +49,7 @@ export class EventJournal {
   #sequence = 0;
   #isClosed = false;
 
-  constructor({ clock, kinds = [], write = () => undefined }: EventJournalOptions) {
+  constructor({ clock = systemClock, kinds = [], write = () => undefined }: EventJournalOptions = {}) {
     this.#clock = clock;
     this.#write = write;
     this.#counts = new Map(kinds.map((kind) => [kind, 0]));

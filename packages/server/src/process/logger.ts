@@ -1,38 +1,57 @@
-import type { Log, LogLevel } from '@coxswain/node';
-import { type DestinationStream, destination, type Logger, pino } from 'pino';
+import { type Severity, severities } from '@coxswain/runtime';
+import { destination, type Logger, pino } from 'pino';
+import type { Event } from './event-journal.js';
+import { textOfEvent } from './event-text.js';
 
 export interface LoggerOptions {
-  readonly level: LogLevel;
-  /** Coloured lines for people instead of JSON. */
-  readonly isPretty: boolean;
+  /** The least severe events that are written. */
+  readonly level: Severity;
+  /** `auto`: text where stdout is a terminal, else JSON. */
+  readonly format: 'auto' | 'json' | 'text';
   readonly nodeId: number;
 }
 
 export interface NodeLog {
-  readonly log: Log;
-  /** From now on lines of this level and above are written. */
-  setLevel(level: LogLevel): void;
+  /** Writes the event, where it is severe enough. */
+  write(event: Event): void;
+  /** From now on events of this severity and above are written. */
+  setLevel(level: Severity): void;
   /** Writes the lines that are still buffered, before the process ends. */
   flush(): void;
 }
 
-/** The node's log on stdout: JSON lines by pino. Never a key or a value of a table is in it. */
-export async function createLog({ level, isPretty, nodeId }: LoggerOptions): Promise<NodeLog> {
+/** The node's log on stdout: one JSON object in each line by pino, or text for people. */
+export function createLog({ level, format, nodeId }: LoggerOptions): NodeLog {
   // Buffered and written asynchronously: a reader that stops reading must not stop the node.
   const target = destination({ dest: 1, sync: false, minLength: 0 });
-  const options = { level, base: { node: nodeId }, timestamp: pino.stdTimeFunctions.isoTime };
-  const logger: Logger = pino(options, isPretty ? await prettyStream(target) : target);
+  const isText = format === 'text' || (format === 'auto' && process.stdout.isTTY);
+  const line = { nodeId, isColoured: process.stdout.isTTY && !process.env['NO_COLOR'] };
+  const logger: Logger = pino(
+    {
+      level,
+      base: { node: nodeId },
+      timestamp: false,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    target,
+  );
+  let levelIndex = severities.indexOf(level);
   return {
-    log: (lineLevel, message, fields) => logger[lineLevel](fields ?? {}, message),
+    write: (event) => {
+      const { severity } = event.kind;
+      if (severities.indexOf(severity) < levelIndex) return;
+      if (isText) target.write(textOfEvent(event, line));
+      else logger[severity](jsonOf(event), event.kind.text);
+    },
     setLevel: (next) => {
+      levelIndex = severities.indexOf(next);
       logger.level = next;
     },
     flush: () => target.flushSync(),
   };
 }
 
-/** Loaded only for those who look at it: a node in production does without. */
-async function prettyStream(target: DestinationStream): Promise<DestinationStream> {
-  const { PinoPretty } = await import('pino-pretty');
-  return PinoPretty({ destination: target });
+function jsonOf({ atMs, kind, fields }: Event): object {
+  const { code, advice } = kind;
+  return { time: new Date(atMs).toISOString(), event: code, ...fields, ...(advice && { advice }) };
 }

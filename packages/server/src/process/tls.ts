@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { checkServerIdentity, createSecureContext, type TLSSocket, type TlsOptions } from 'node:tls';
-import type { Log } from '@coxswain/node';
+import type { Log } from '@coxswain/runtime';
 import { Certificates } from './certificates.js';
 
 /** The TLS side of a listener; file names are PEM files, an empty one is not set. */

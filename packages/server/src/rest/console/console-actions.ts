@@ -1,6 +1,6 @@
 import type { TidbBinlog } from '@coxswain/agents';
 import type { ActionAnswer } from '@coxswain/console';
-import { errors, type Log, type NodeParts } from '@coxswain/node';
+import { errors, type NodeParts } from '@coxswain/node';
 import type { Clock } from '@coxswain/runtime';
 import { consoleErrors } from './console-errors.js';
 import type { LeadershipTransfers } from './leadership-transfers.js';
@@ -15,7 +15,6 @@ export interface ConsoleActionsOptions {
   readonly binlog: Pick<TidbBinlog, 'applyAction' | 'collectGarbage' | 'nodeIdOf'>;
   readonly transfers: LeadershipTransfers;
   readonly clock: Clock;
-  readonly log: Log;
 }
 
 /** What operators can have done from the console. Each answers, when it is done, with what was done. */

@@ -1,11 +1,12 @@
 import type { TidbBinlog } from '@coxswain/agents';
 import type { ObjectStore } from '@coxswain/archive';
 import { API_PREFIX, type BackupAnswer, webDirectory } from '@coxswain/console';
-import { type Log, type Node, systemClock } from '@coxswain/node';
-import type { Clock } from '@coxswain/runtime';
+import { type Node, systemClock } from '@coxswain/node';
+import type { Clock, Log } from '@coxswain/runtime';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Token } from '../../grpc/bearer-token.js';
 import type { GrpcMetrics } from '../../metrics/grpc-metrics.js';
+import { serverEvents } from '../../events.js';
 import type { EventJournal } from '../../process/event-journal.js';
 import type { KvService } from '../../services/kv-service.js';
 import { ArchiveOverviews } from './archive-overviews.js';
@@ -84,7 +85,7 @@ export class Console {
     this.#feed = new LiveFeed(node, sections, this.#samples, journal);
     this.#browser = new DataBrowser(kv, node, clock);
     const transfers = new LeadershipTransfers(node, clock);
-    this.#actions = new ConsoleActions({ node, binlog, transfers, clock, log });
+    this.#actions = new ConsoleActions({ node, binlog, transfers, clock });
     this.#downloads = new BackupDownloads(node, maintenance.backups, clock);
     this.#archive = new ArchiveOverviews(node, store);
   }
@@ -127,7 +128,7 @@ export class Console {
     });
     api.setErrorHandler((error, request, reply) => {
       if (sendFailure(error, reply)) return;
-      log('error', 'a request of the console failed with an internal error', {
+      log(serverEvents.callFailed, {
         path: request.routeOptions.url,
         error: error instanceof Error ? (error.stack ?? error.message) : String(error),
       });
