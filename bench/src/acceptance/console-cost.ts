@@ -41,7 +41,8 @@ class OpenConsole {
 
   async #read(restUrl: string): Promise<void> {
     const response = await fetch(`${restUrl}/api/v1/live`, { signal: this.#aborter.signal });
-    if (!response.ok || response.body === null) throw new Error(`the console answers with ${response.status}`);
+    if (!response.ok || response.body === null)
+      throw new Error(`the console answers with ${response.status}`);
     let pending = '';
     for await (const text of response.body.pipeThrough(new TextDecoderStream())) {
       this.bytes += text.length;

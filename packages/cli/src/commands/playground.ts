@@ -79,8 +79,7 @@ class Playground {
   #nodes: readonly NodeProcess[] = [];
   #isStopping = false;
   /** What the consoles of all nodes ask for: a page of another site must not change anything in the playground either. */
-  readonly #consoleToken =
-    process.env[CONSOLE_TOKEN] || randomBytes(TOKEN_BYTES).toString('base64url');
+  readonly #consoleToken = process.env[CONSOLE_TOKEN] || randomBytes(TOKEN_BYTES).toString('base64url');
   readonly #stopRequested: Promise<'stop'>;
 
   constructor(flags: PlaygroundFlags) {

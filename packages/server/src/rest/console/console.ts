@@ -4,9 +4,9 @@ import { API_PREFIX, type BackupAnswer, webDirectory } from '@coxswain/console';
 import { type Node, systemClock } from '@coxswain/node';
 import type { Clock, Log } from '@coxswain/runtime';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { serverEvents } from '../../events.js';
 import type { Token } from '../../grpc/bearer-token.js';
 import type { GrpcMetrics } from '../../metrics/grpc-metrics.js';
-import { serverEvents } from '../../events.js';
 import type { EventJournal } from '../../process/event-journal.js';
 import type { KvService } from '../../services/kv-service.js';
 import { ArchiveOverviews } from './archive-overviews.js';
@@ -58,7 +58,7 @@ export class Console {
   readonly #archive: ArchiveOverviews;
 
   constructor(options: ConsoleOptions) {
-    const { node, binlog, kv, grpc, maintenance, store, journal, follower, log, hasTables, hasMaintenance } =
+    const { node, binlog, kv, grpc, maintenance, store, journal, follower, hasTables, hasMaintenance } =
       options;
     const clock = options.clock ?? systemClock;
     this.#options = options;
