@@ -41,7 +41,7 @@ export function App() {
     document.title = `${title} · Coxswain`;
     scrollTo(0, 0);
     // Whoever cannot see that another page is shown hears its heading.
-    if (hasMoved.current) main.current?.focus();
+    if (hasMoved.current) main.current?.focus({ preventScroll: true });
     hasMoved.current = true;
   }, [page, title]);
   if (phase === 'refused') return <Login />;

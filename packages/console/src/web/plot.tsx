@@ -14,6 +14,8 @@ const HEIGHT = 168;
 const WINDOW_SECONDS = 600;
 /** Fewer samples than that are not drawn out over the whole width. */
 const WINDOW_SECONDS_MIN = 120;
+/** Steps of the axis of time, in seconds: its labels are minutes. */
+const timeSteps = [60, 120, 300];
 /** Steps of an axis of bytes: powers of two. */
 const byteSteps = Array.from({ length: 50 }, (_, power) => 2 ** power);
 /** Plots of one page have one cursor. */
@@ -76,7 +78,7 @@ export function Plot({
           y: { range: (_, __, max) => [0, max === null || max <= 0 ? 1 : max * 1.1] },
         },
         axes: [
-          { ...axis, size: 24, values: (_, ticks) => ticks.map((tick) => formatClock(tick * 1000).slice(0, 5)) },
+          { ...axis, size: 24, incrs: timeSteps, values: (_, ticks) => ticks.map((tick) => formatClock(tick * 1000).slice(0, 5)) },
           { ...axis, size: 60, ...(isBytes && { incrs: byteSteps }), values: (_, ticks) => ticks.map((tick) => latest.current.format(tick)) },
         ],
         series: [
