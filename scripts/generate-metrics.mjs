@@ -2,6 +2,7 @@
 import { describeBackupAgent, describeMoco } from '../packages/server/dist/src/metrics/agent-metrics.js';
 import { describeArchive } from '../packages/server/dist/src/metrics/archive-metrics.js';
 import { describeCertificates } from '../packages/server/dist/src/metrics/certificate-metrics.js';
+import { describeEvents } from '../packages/server/dist/src/metrics/event-metrics.js';
 import { GrpcMetrics } from '../packages/server/dist/src/metrics/grpc-metrics.js';
 import { describeHeldMemory } from '../packages/server/dist/src/metrics/held-memory-metrics.js';
 import { describeMaintenance } from '../packages/server/dist/src/metrics/maintenance-metrics.js';
@@ -81,6 +82,11 @@ const groups = [
     title: 'Certificates',
     text: 'Of nodes with TLS. [Operations](operations.md#certificates-tokens-and-reloading) says what the labels mean.',
     metrics: [describeCertificates([{ name: '', expiries: [{}] }])],
+  },
+  {
+    title: 'Events',
+    text: '[Events](events.md) lists all of them.',
+    metrics: [describeEvents({ counts: new Map([[{}, 0]]) })],
   },
 ];
 

@@ -36,7 +36,7 @@ export const layers = {
     'console',
   ],
   client: ['protocol', 'channel'],
-  cli: ['protocol', 'stream', 'client', 'server', 'backup', 'archive', 'agents'],
+  cli: ['protocol', 'runtime', 'stream', 'client', 'server', 'backup', 'archive', 'agents'],
   simulator: ['protocol', 'raft', 'runtime', 'stream', 'wal', 'table', 'node', 'replication', 'testing'],
   bench: ['protocol', 'http2', 'client', 'testing'],
 };

@@ -29,20 +29,29 @@ export type Log = <Field extends string>(
   fields?: EventFields<NoInfer<Field>>,
 ) => void;
 
-type Declaration = Omit<EventKind, 'code' | 'fields'> & {
-  readonly fields?: Readonly<Record<string, string>>;
-};
-type FieldOf<D extends Declaration> = D extends { readonly fields: infer Fields }
-  ? keyof Fields & string
-  : never;
+interface Declaration<Field extends string> extends Omit<EventKind, 'code' | 'fields'> {
+  readonly fields?: readonly Field[];
+}
+type FieldOf<D> = D extends { readonly fields: readonly (infer Field extends string)[] } ? Field : never;
 
-/** Gives each kind of event of a package the name under which it is declared as its code: `peerUp` becomes `peer-up`. */
-export function declareEvents<const Declarations extends Readonly<Record<string, Declaration>>>(
+/**
+ * Declares the kinds of events of a package. Each gets the name under which it is declared as its code: `peerUp` becomes
+ * `peer-up`. `meanings` says what each field means in the events of the package.
+ */
+export function declareEvents<
+  const Meanings extends Readonly<Record<string, string>>,
+  const Declarations extends Readonly<Record<string, Declaration<keyof Meanings & string>>>,
+>(
+  meanings: Meanings,
   declarations: Declarations,
 ): { readonly [Name in keyof Declarations]: EventKind<FieldOf<Declarations[Name]>> } {
-  const named = Object.entries(declarations).map(([name, declaration]) => [
+  const named = Object.entries(declarations).map(([name, { fields = [], ...declaration }]) => [
     name,
-    { fields: {}, ...declaration, code: kebabCase(name) },
+    {
+      ...declaration,
+      code: kebabCase(name),
+      fields: Object.fromEntries(fields.map((field) => [field, meanings[field]])),
+    },
   ]);
   return Object.fromEntries(named);
 }

@@ -1,5 +1,6 @@
 export { Backoff, jittered } from './backoff.js';
 export type { Clock, Timer } from './clock.js';
+export { type ShownEvent, textOfEvent } from './event-text.js';
 export {
   declareEvents,
   type EventFields,

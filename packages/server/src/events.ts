@@ -1,128 +1,137 @@
 import { declareEvents } from '@coxswain/runtime';
 
-const address = 'The address that it listens at.';
-const listener = 'The listener or link: api, replication, wolf, rest, raft, leader-cluster or clone.';
-const reason = 'What went wrong.';
+const FIELDS = {
+  address: 'The address that the listener has.',
+  changed: 'What is in use from now on.',
+  dataDirectory: 'Where its data is.',
+  directories: 'The directories.',
+  error: 'The error, and where it happened if it is a fault of Coxswain.',
+  expires: 'When the certificate expires, or each of them.',
+  file: 'The path of the file.',
+  from: 'The IP address of the client.',
+  kind: 'The certificate itself, or the authority.',
+  leaderIndex: 'The entry that it ends with.',
+  listener: 'The listener or link: api, replication, wolf, rest, raft, leader-cluster or clone.',
+  needsRestart: 'The options that have changed and count from the next start on.',
+  notice: 'What was found.',
+  path: 'The method.',
+  peer: 'The IP address of the follower.',
+  reason: 'What went wrong.',
+  signal: 'The signal that it got.',
+  slowestMs: 'The slowest of these calls, in milliseconds.',
+  table: 'The name of the table.',
+  times: 'The calls of a second or longer since the last such event.',
+  version: 'The release of Coxswain.',
+};
 
 /** Every kind of event of the process of a node, its listeners and its certificates, once. */
-export const serverEvents = declareEvents({
+export const serverEvents = declareEvents(FIELDS, {
   configurationRead: {
     severity: 'info',
     text: 'the configuration file was read',
-    fields: { file: 'Its path.' },
+    fields: ['file'],
   },
   optionWithoutEffect: {
     severity: 'warn',
     text: 'a value of the configuration has no effect',
     advice: 'Take it out of the configuration, or do what the notice says.',
-    fields: { notice: 'What was found.' },
+    fields: ['notice'],
   },
   configurationReloaded: {
     severity: 'info',
     text: 'SIGHUP: the configuration, certificates and tokens were read again',
-    fields: {
-      changed: 'What is in use from now on.',
-      needsRestart: 'The options that have changed and count from the next start on.',
-    },
+    fields: ['changed', 'needsRestart'],
   },
   configurationUnusable: {
     severity: 'error',
     text: 'SIGHUP: nothing is changed, since the configuration cannot be read',
     advice: 'Mend the file and send SIGHUP again.',
-    fields: { reason },
+    fields: ['reason'],
   },
   dataDirectoryOpen: {
     severity: 'warn',
     text: 'other users of this machine can enter directories of the data',
     advice: 'Run chmod go= on each directory.',
-    fields: { directories: 'The directories.' },
+    fields: ['directories'],
   },
   nodeStarted: {
     severity: 'info',
     text: 'the node has started',
-    fields: { version: 'The release of Coxswain.', dataDirectory: 'Where its data is.' },
+    fields: ['version', 'dataDirectory'],
   },
   nodeStopping: {
     severity: 'info',
     text: 'the node was asked to stop',
-    fields: { signal: 'The signal that it got.' },
+    fields: ['signal'],
   },
   nodeStopped: { severity: 'info', text: 'the node has stopped' },
   nodeFailed: {
     severity: 'error',
     text: 'the node stops: it cannot go on',
     advice: 'Do what the error says, and start the node again.',
-    fields: { error: 'What it is that does not let it go on.' },
+    fields: ['error'],
   },
 
-  listenerOpened: { severity: 'info', text: 'a listener is open', fields: { listener, address } },
+  listenerOpened: { severity: 'info', text: 'a listener is open', fields: ['listener', 'address'] },
   listenerNotOpened: {
     severity: 'warn',
     text: 'the replication listener is not open, and a follower cluster needs none',
     advice:
       'Before the cluster is promoted set replication.address to another address, and start the node again.',
-    fields: { reason },
+    fields: ['reason'],
   },
   acceptFailed: {
     severity: 'error',
     text: 'a listener could not accept a connection',
     advice: 'Look whether the process has descriptors left (ulimit -n).',
-    fields: { listener, error: reason },
+    fields: ['listener', 'error'],
   },
   handshakeFailed: {
     severity: 'warn',
     text: 'a TLS handshake with a client failed',
     advice:
       'Look whether the client trusts the authority of this listener, and has a certificate that it asks for.',
-    fields: { listener, from: 'The IP address of the client.', reason },
+    fields: ['listener', 'from', 'reason'],
   },
   certificatesReloaded: {
     severity: 'info',
     text: 'certificates were read again',
-    fields: { listener, expires: 'When each of them expires.' },
+    fields: ['listener', 'expires'],
   },
   certificatesUnusable: {
     severity: 'error',
     text: 'replaced certificate files are not usable, and the old ones stay in use',
     advice: 'Put a certificate, a key and an authority there that belong together.',
-    fields: { listener, reason },
+    fields: ['listener', 'reason'],
   },
   certificateExpiring: {
     severity: 'warn',
     text: 'a certificate expires soon, or has expired',
     advice: 'Replace its files: the node reads them again by itself.',
-    fields: { listener, kind: 'The certificate itself, or the authority.', expires: 'When it expires.' },
+    fields: ['listener', 'kind', 'expires'],
   },
 
   requestSlow: {
     severity: 'warn',
     text: 'a request was slow',
     advice: 'Look for log-sync-slow, for large transactions, and for who else uses processor and disk.',
-    fields: {
-      path: 'The method.',
-      slowestMs: 'The slowest of these calls, in milliseconds.',
-      times: 'The calls of a second or longer since the last such event.',
-    },
+    fields: ['path', 'slowestMs', 'times'],
   },
   callFailed: {
     severity: 'error',
     text: 'a call failed with an internal error',
     advice: 'Report it with the error: it is a fault of Coxswain.',
-    fields: { path: 'The method.', error: 'The error and where it happened.' },
+    fields: ['path', 'error'],
   },
   snapshotDownloaded: {
     severity: 'info',
     text: 'a follower cluster has downloaded a snapshot',
-    fields: {
-      table: 'The table.',
-      leaderIndex: 'The entry that it ends with.',
-      peer: 'The IP address of the follower.',
-    },
+    fields: ['table', 'leaderIndex', 'peer'],
   },
   snapshotDownloadFailed: {
     severity: 'error',
     text: 'a download failed with an internal error',
     advice: 'Report it with the error: it is a fault of Coxswain.',
-    fields: { error: 'The error and where it happened.' },
+    fields: ['error'],
   },
 });

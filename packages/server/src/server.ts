@@ -27,6 +27,7 @@ import { AdminApi } from './rest/admin-api.js';
 import { addBinlogRoutes } from './rest/binlog-routes.js';
 import { SnapshotHttp } from './rest/snapshot-http.js';
 import { ClusterService } from './services/cluster-service.js';
+import { EventsService } from './services/events-service.js';
 import { HealthService } from './services/health-service.js';
 import { KvService } from './services/kv-service.js';
 import { MetricsService } from './services/metrics-service.js';
@@ -172,7 +173,8 @@ export class Server {
     { paths, disks }: NodeData,
   ): Promise<void> {
     const shared = this.#shared;
-    const { config, role, parts, tokens, log, fatal } = shared;
+    const { config, role, parts, tokens, journal, log, fatal } = shared;
+    parts.add('events', { stop: () => journal.close() });
     const leader = new LeaderReplication(node, {
       clock: systemClock,
       messageBytesMax: config['replication.max-send-message-size-bytes'],
@@ -220,7 +222,11 @@ export class Server {
     }).methods();
     const metered = new MetricsService(metrics, systemClock).methods();
     const guarded = config['maintenance.enabled']
-      ? guardWithToken(tokens.of('maintenance.token'), [...maintenance.methods(), ...tableMethods(leader)])
+      ? guardWithToken(tokens.of('maintenance.token'), [
+          ...maintenance.methods(),
+          ...tableMethods(leader),
+          ...new EventsService(journal, config['raft.node-id']).methods(),
+        ])
       : [];
     const always = [...cluster, ...metered, ...guarded];
     const health = new HealthService(

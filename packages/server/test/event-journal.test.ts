@@ -2,9 +2,10 @@ import { declareEvents } from '@coxswain/runtime';
 import { describe, expect, test } from '@jest/globals';
 import { type Event, EventJournal, type WatchedEvent } from '../src/process/event-journal.js';
 
-const events = declareEvents({
-  peerUp: { severity: 'info', text: 'a peer is up', fields: { peer: 'its number' } },
-  linkLost: { severity: 'debug', text: 'a link was lost', fields: { peer: 'its number' } },
+const MEANINGS = { peer: 'its number' };
+const events = declareEvents(MEANINGS, {
+  peerUp: { severity: 'info', text: 'a peer is up', fields: ['peer'] },
+  linkLost: { severity: 'debug', text: 'a link was lost', fields: ['peer'] },
 });
 
 function journalOf(count: number): EventJournal {

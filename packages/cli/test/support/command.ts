@@ -103,7 +103,7 @@ export class NodeCommand {
       '--tables.names=default',
       ...more,
     ]);
-    node.#command = new Command(['leader', ...node.flags, `--data-dir=${node.directory.path}/data`]);
+    node.#start();
     await node.#untilReady();
     return node;
   }
@@ -125,6 +125,21 @@ export class NodeCommand {
   /** Stops or continues the process. */
   signal(signal: NodeJS.Signals): void {
     this.#command!.child.kill(signal);
+  }
+
+  /** What it has printed since its start. */
+  get stdout(): string {
+    return this.#command!.stdout;
+  }
+
+  /** Stops the process in order, and starts another one with its data. */
+  async restart(): Promise<void> {
+    await this.#command!.stop();
+    this.#start();
+  }
+
+  #start(): void {
+    this.#command = new Command(['leader', ...this.flags, `--data-dir=${this.directory.path}/data`]);
   }
 
   async stop(): Promise<Outcome> {

@@ -2,11 +2,13 @@ import { type Wal, WalFullError } from '@coxswain/wal';
 import type { Environment } from '../api/environment.js';
 import type { NodeOptions } from '../api/options.js';
 import { nodeEvents } from '../events.js';
-import { type DiskShortage, roomWanted, shortageOf } from './disk-room.js';
+import { type DiskRoom, type DiskShortage, roomWanted, shortageOf } from './disk-room.js';
 
 const RETRY_MS = 1000;
 /** Writes are taken again when there is this many times the room below which they are refused. */
 const HYSTERESIS = 1.5;
+/** A disk is nearly full when it has less than this many times the room below which writes are refused: 1 GiB by default. */
+const LITTLE = 32;
 /** What the reserve leaves of a disk that is full: small files still change. */
 const LEFT_BYTES = 1024 * 1024;
 
@@ -27,6 +29,7 @@ export class DiskWatch {
   #isFull = false;
   #shortage: DiskShortage | undefined;
   #isHolding = false;
+  #hasLittle = false;
 
   constructor(options: {
     environment: Pick<Environment, 'clock' | 'disks' | 'log'>;
@@ -83,12 +86,14 @@ export class DiskWatch {
   /** Looks whether there is enough room; keeps the reserve where there is much. `beforeFull` runs first where there is not. */
   async check(beforeFull?: () => Promise<void>): Promise<void> {
     if (this.#isFull || this.#isStopping()) return;
-    const shortage = await this.#look(1);
+    const rooms = await this.#environment.disks.room();
+    const shortage = this.#shortageIn(rooms, 1);
     if (shortage !== undefined) {
       this.#shortage = shortage;
       await beforeFull?.();
       this.enter();
     } else {
+      this.#warnOfLittle(rooms);
       // Nobody waits for it: at a node's first start it takes a while.
       this.#run(this.#hold(HYSTERESIS * this.#wanted(false).tables));
     }
@@ -104,9 +109,27 @@ export class DiskWatch {
   }
 
   async #look(factor: number, isLogFull = this.#wal.isFull): Promise<DiskShortage | undefined> {
+    return this.#shortageIn(await this.#environment.disks.room(), factor, isLogFull);
+  }
+
+  #shortageIn(
+    rooms: readonly DiskRoom[],
+    factor: number,
+    isLogFull = this.#wal.isFull,
+  ): DiskShortage | undefined {
     const { files, log, tables } = this.#wanted(isLogFull);
-    const rooms = await this.#environment.disks.room();
     return shortageOf(rooms, { files: files * factor, log: log * factor, tables: tables * factor });
+  }
+
+  /** Says it once, and again only after there was room to spare. */
+  #warnOfLittle(rooms: readonly DiskRoom[]): void {
+    const little = this.#shortageIn(rooms, LITTLE);
+    if (little !== undefined && !this.#hasLittle) {
+      this.#hasLittle = true;
+      const wantedBytes = little.wantedBytes / LITTLE;
+      this.#environment.log(nodeEvents.diskNearlyFull, { ...little, wantedBytes });
+    }
+    if (this.#shortageIn(rooms, LITTLE * HYSTERESIS) === undefined) this.#hasLittle = false;
   }
 
   /** One at a time: allocating takes a while on a slow disk. */

@@ -337,11 +337,11 @@ const definitions = {
 
   'maintenance.enabled': boolean(
     true,
-    'Serve maintenance.v1 (backup, restore, reset, promote) and, on the HTTP listener, PUT /state and /debug.',
+    'Serve maintenance.v1 (backup, restore, reset, promote), coxswain.v1.Events and, on the HTTP listener, PUT /state and /debug.',
   ),
   'maintenance.token': secret(
     'anyone may call',
-    'Token that callers of maintenance.v1, and of PUT /state and /debug of the HTTP listener, must present. It is the password of the backup agent too.',
+    'Token that callers of maintenance.v1 and coxswain.v1.Events, and of PUT /state and /debug of the HTTP listener, must present. It is the password of the backup agent too.',
   ),
   'maintenance.backup-bytes-per-second': own(
     sizeBytes(

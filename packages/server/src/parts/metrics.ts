@@ -5,6 +5,7 @@ import type { Follower, LeaderReplication } from '@coxswain/replication';
 import { describeBackupAgent, describeMoco } from '../metrics/agent-metrics.js';
 import { describeArchive } from '../metrics/archive-metrics.js';
 import { describeCertificates } from '../metrics/certificate-metrics.js';
+import { describeEvents } from '../metrics/event-metrics.js';
 import type { MetricJson } from '../metrics/grpc-metrics.js';
 import { describeHeldMemory } from '../metrics/held-memory-metrics.js';
 import { describeMaintenance } from '../metrics/maintenance-metrics.js';
@@ -28,7 +29,7 @@ export interface MeasuredParts {
 
 /** Describes everything that a server measures for Prometheus. */
 export function describeServer(
-  { metrics, certificates, memory }: Shared,
+  { metrics, certificates, memory, journal }: Shared,
   { node, readiness, leader, follower, archiver, maintenance, backupAgent }: MeasuredParts,
 ): MetricJson[] {
   return [
@@ -41,5 +42,6 @@ export function describeServer(
     ...describeArchive(archiver?.status()),
     describeCertificates(certificates.all),
     ...describeHeldMemory(memory),
+    describeEvents(journal),
   ];
 }

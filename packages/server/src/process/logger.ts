@@ -1,7 +1,6 @@
-import { type Severity, severities } from '@coxswain/runtime';
+import { type Severity, severities, textOfEvent } from '@coxswain/runtime';
 import { destination, type Logger, pino } from 'pino';
 import type { Event } from './event-journal.js';
-import { textOfEvent } from './event-text.js';
 
 export interface LoggerOptions {
   /** The least severe events that are written. */
@@ -40,8 +39,14 @@ export function createLog({ level, format, nodeId }: LoggerOptions): NodeLog {
     write: (event) => {
       const { severity } = event.kind;
       if (severities.indexOf(severity) < levelIndex) return;
-      if (isText) target.write(textOfEvent(event, line));
-      else logger[severity](jsonOf(event), event.kind.text);
+      const { atMs, kind, fields } = event;
+      const time = new Date(atMs).toISOString();
+      if (isText) {
+        target.write(textOfEvent({ time, kind, fields }, line));
+        return;
+      }
+      const { code, text, advice } = kind;
+      logger[severity]({ time, event: code, ...fields, ...(advice && { advice }) }, text);
     },
     setLevel: (next) => {
       levelIndex = severities.indexOf(next);
@@ -49,9 +54,4 @@ export function createLog({ level, format, nodeId }: LoggerOptions): NodeLog {
     },
     flush: () => target.flushSync(),
   };
-}
-
-function jsonOf({ atMs, kind, fields }: Event): object {
-  const { code, advice } = kind;
-  return { time: new Date(atMs).toISOString(), event: code, ...fields, ...(advice && { advice }) };
 }

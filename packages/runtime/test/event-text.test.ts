@@ -1,22 +1,23 @@
-import { declareEvents } from '@coxswain/runtime';
 import { describe, expect, test } from '@jest/globals';
-import { textOfEvent } from '../src/process/event-text.js';
+import { textOfEvent } from '../src/event-text.js';
+import { declareEvents } from '../src/events.js';
 
-const events = declareEvents({
-  peerUp: { severity: 'info', text: 'a peer is up', fields: { peer: 'its number' } },
+const MEANINGS = { peer: 'its number', reason: 'why', members: 'who' };
+const events = declareEvents(MEANINGS, {
+  peerUp: { severity: 'info', text: 'a peer is up', fields: ['peer'] },
   peerDown: {
     severity: 'warn',
     text: 'a peer is down',
     advice: 'Start it.',
-    fields: { reason: 'why', members: 'who' },
+    fields: ['reason', 'members'],
   },
 });
-const atMs = Date.UTC(2026, 0, 2, 3, 4, 5, 678);
+const TIME = '2026-01-02T03:04:05.678Z';
 const plain = { nodeId: 2, isColoured: false };
 
 describe('an event as text', () => {
   test('says when, how severe, on which node, what, with which fields, and its code', () => {
-    const event = { sequence: 1, atMs, kind: events.peerUp, fields: { peer: 3 } };
+    const event = { time: TIME, kind: events.peerUp, fields: { peer: 3 } };
     expect(textOfEvent(event, plain)).toBe(
       '2026-01-02T03:04:05.678Z INFO  node 2: a peer is up peer=3 [peer-up]\n',
     );
@@ -24,8 +25,7 @@ describe('an event as text', () => {
 
   test('has advice in a line of its own, and no field that is not set', () => {
     const event = {
-      sequence: 1,
-      atMs,
+      time: TIME,
       kind: events.peerDown,
       fields: { reason: undefined, members: [1, 2] },
     };
@@ -44,12 +44,12 @@ describe('an event as text', () => {
     ['a\u202eb', '"a\\u202eb"'],
     ['peer=1', '"peer=1"'],
   ])('shows %j of a stranger as %s, which ends no line and steers no terminal', (reason, shown) => {
-    const event = { sequence: 1, atMs, kind: events.peerDown, fields: { reason } };
+    const event = { time: TIME, kind: events.peerDown, fields: { reason } };
     expect(textOfEvent(event, plain)).toContain(`a peer is down reason=${shown} [`);
   });
 
   test('is coloured by its severity', () => {
-    const event = { sequence: 1, atMs, kind: events.peerUp, fields: {} };
+    const event = { time: TIME, kind: events.peerUp, fields: {} };
     expect(textOfEvent(event, { nodeId: 2, isColoured: true })).toContain('\u001b[36mINFO \u001b[0m');
   });
 });

@@ -1,5 +1,4 @@
-import type { Severity } from '@coxswain/runtime';
-import type { Event } from './event-journal.js';
+import type { EventFields, EventKind, Severity } from './events.js';
 
 const RED = 31;
 const YELLOW = 33;
@@ -8,12 +7,21 @@ const CYAN = 36;
 
 const colours: Readonly<Record<Severity, number>> = { debug: GREY, info: CYAN, warn: YELLOW, error: RED };
 
+/** An event that is shown to people. */
+export interface ShownEvent {
+  /** When it happened, as RFC 3339 has it. */
+  readonly time: string;
+  readonly kind: Omit<EventKind, 'fields'>;
+  readonly fields: EventFields;
+}
+
 /**
- * Writes an event for people: when, how severe, what happened with its fields and its code, and in a line below what to do
- * about it. Strangers choose some fields: what they contain can neither end the line nor steer the terminal.
+ * Writes an event for people, in one line: when, how severe, on which node, what happened with its fields, and its code. A line
+ * below says what to do about it, where `kind` says so. Strangers choose some fields: what they contain can neither end the
+ * line nor steer the terminal.
  */
 export function textOfEvent(
-  { atMs, kind, fields }: Event,
+  { time, kind, fields }: ShownEvent,
   { nodeId, isColoured }: { readonly nodeId: number; readonly isColoured: boolean },
 ): string {
   const coloured = (text: string, colour: number) =>
@@ -22,7 +30,7 @@ export function textOfEvent(
     .filter(([, value]) => value !== undefined)
     .map(([name, value]) => ` ${coloured(`${name}=`, GREY)}${textOfValue(value)}`);
   const line = [
-    coloured(new Date(atMs).toISOString(), GREY),
+    coloured(time, GREY),
     coloured(kind.severity.toUpperCase().padEnd(5), colours[kind.severity]),
     `node ${nodeId}: ${kind.text}${details.join('')}`,
     coloured(`[${kind.code}]`, GREY),
