@@ -5,7 +5,7 @@ import { type Node, systemClock } from '@coxswain/node';
 import type { Clock, Log } from '@coxswain/runtime';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { serverEvents } from '../../events.js';
-import type { Token } from '../../grpc/bearer-token.js';
+import { Token } from '../../grpc/bearer-token.js';
 import type { GrpcMetrics } from '../../metrics/grpc-metrics.js';
 import type { EventJournal } from '../../process/event-journal.js';
 import type { KvService } from '../../services/kv-service.js';
@@ -23,6 +23,16 @@ import { LiveStream } from './live-stream.js';
 import { RequestBody } from './request-body.js';
 import { Samples } from './samples.js';
 import { StaticFiles, secure } from './static-files.js';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The token that requests of the route must present. When it is undefined, that is `rest.token`. */
+    readonly token?: Token;
+  }
+}
+
+/** The page holds nothing of the node, and its API asks for a token of its own: no other guard of the listener stands before them. */
+const ownGuard = { config: { token: new Token('') } };
 
 /** A request is at most so long. */
 const BODY_BYTES_MAX = 4 * 1024 * 1024;
@@ -100,7 +110,7 @@ export class Console {
   }
 
   addRoutes(http: FastifyInstance): void {
-    const hidden = { schema: { hide: true } };
+    const hidden = { ...ownGuard, schema: { hide: true } };
     http.get('/', hidden, (request, reply) => this.#files.send(undefined, request, reply));
     http.get<{ Params: { readonly file: string } }>('/console/:file', hidden, (request, reply) =>
       this.#files.send(request.params.file, request, reply),
@@ -142,11 +152,13 @@ export class Console {
     const schema = { hide: true };
     const checked = async (request: FastifyRequest): Promise<void> => this.#guard.check(request);
     const reads = {
+      ...ownGuard,
       onRequest: checked,
       exposeHeadRoute: false,
       schema,
     };
     const changes = (option?: { readonly name: string; readonly isOn: boolean }) => ({
+      ...ownGuard,
       onRequest: async (request: FastifyRequest): Promise<void> => {
         this.#guard.check(request);
         if (option !== undefined && !option.isOn) throw consoleErrors.notServed(option.name);
@@ -191,6 +203,7 @@ export class Console {
     api.get<{ Params: { readonly ticket: string } }>(
       '/backups/:ticket',
       {
+        ...ownGuard,
         onRequest: async (request) => this.#guard.checkOrigin(request),
         exposeHeadRoute: false,
         schema,
