@@ -47,9 +47,9 @@ export function App() {
   if (phase === 'refused') return <Login />;
   return (
     <>
-      <a class="skip" href="#main" onClick={(event) => skipTo(event, main.current)}>
+      <button type="button" class="skip" onClick={() => main.current?.focus()}>
         Skip to the content
-      </a>
+      </button>
       <header class="bar">
         <a class="brand" href={addressOf('overview')}>
           <Icon name="wheel" />
@@ -60,16 +60,16 @@ export function App() {
       </header>
       <nav class="pages" aria-label="Pages">
         <div>
-        {pages.map((each) => (
-          <a
-            key={each.page}
-            href={addressOf(each.page)}
-            aria-current={each.page === page ? 'page' : undefined}
-          >
-            <Icon name={each.page} />
-            {each.title}
-          </a>
-        ))}
+          {pages.map((each) => (
+            <a
+              key={each.page}
+              href={addressOf(each.page)}
+              aria-current={each.page === page ? 'page' : undefined}
+            >
+              <Icon name={each.page} />
+              {each.title}
+            </a>
+          ))}
         </div>
       </nav>
       <main id="main" ref={main} tabIndex={-1} aria-label={title}>
@@ -80,11 +80,6 @@ export function App() {
       {deed !== undefined && <Confirmation deed={deed} onClose={() => setDeed(undefined)} />}
     </>
   );
-}
-
-function skipTo(event: Event, main: HTMLElement | null): void {
-  event.preventDefault();
-  main?.focus();
 }
 
 /** Which cluster is shown, by which node, and whether the page still hears of it. */
@@ -103,7 +98,9 @@ function Cluster() {
       {phase === 'open' ? (
         <State tone="good">live</State>
       ) : (
-        <State tone={phase === 'lost' ? 'bad' : 'quiet'}>{phase === 'lost' ? 'disconnected' : 'connecting'}</State>
+        <State tone={phase === 'lost' ? 'bad' : 'quiet'}>
+          {phase === 'lost' ? 'disconnected' : 'connecting'}
+        </State>
       )}
     </div>
   );
@@ -124,8 +121,8 @@ function LostSince({ sinceMs, reason }: { readonly sinceMs: number; readonly rea
   return (
     <div class="callout bad">
       <p>
-        <b>No connection to {node?.name ?? 'the node'}</b> for {formatDuration(nowMs - sinceMs)}: what is shown is as old
-        as that. {reason} It is tried again each second.
+        <b>No connection to {node?.name ?? 'the node'}</b> for {formatDuration(nowMs - sinceMs)}: what is
+        shown is as old as that. {reason} It is tried again each second.
       </p>
       {others.length > 0 && (
         <p>

@@ -16,22 +16,23 @@ export function pauseDeed(member: MemberRow, isLeaderCluster: boolean): Deed {
     effect: isLeaderCluster ? (
       <>
         <p>
-          <b>{member.name}</b> gives follower clusters neither its log nor snapshots until it is resumed: they go to the next
-          member that they know, and stand still where there is none.
+          <b>{member.name}</b> gives follower clusters neither its log nor snapshots until it is resumed: they
+          go to the next member that they know, and stand still where there is none.
         </p>
         <p>
-          Clients of this cluster read and write as before; the archive and backups go on. The pause outlives a restart.
+          Clients of this cluster read and write as before; the archive and backups go on. The pause outlives
+          a restart.
         </p>
       </>
     ) : (
       <>
         <p>
-          <b>The whole follower cluster</b> takes nothing from its leader cluster any more, on any node, until every paused
-          member is resumed: what one member takes is applied on all.
+          <b>The whole follower cluster</b> takes nothing from its leader cluster any more, on any node, until
+          every paused member is resumed: what one member takes is applied on all.
         </p>
         <p>
-          Local reads go on, of older and older data. Writes through this cluster are refused, since they would not arrive
-          here. The pause outlives a restart.
+          Local reads go on, of older and older data. Writes through this cluster are refused, since they
+          would not arrive here. The pause outlives a restart.
         </p>
       </>
     ),
@@ -49,8 +50,8 @@ export function resumeDeed(member: MemberRow, isLeaderCluster: boolean): Deed {
       </p>
     ) : (
       <p>
-        <b>{member.name}</b> is online again. Once no member is paused, the follower cluster takes what it lacks from its
-        leader cluster, or a snapshot of tables whose log is gone there.
+        <b>{member.name}</b> is online again. Once no member is paused, the follower cluster takes what it
+        lacks from its leader cluster, or a snapshot of tables whose log is gone there.
       </p>
     ),
     run: () => act('/actions/resume', { member: member.id }),
@@ -64,8 +65,8 @@ export function garbageDeed(nodeName: string): Deed {
     effect: (
       <>
         <p>
-          <b>{nodeName}</b> drops the entries of its logs that neither members, nor follower clusters that were heard
-          lately, nor the archive may still need. Tables and their history stay as they are.
+          <b>{nodeName}</b> drops the entries of its logs that neither members, nor follower clusters that
+          were heard lately, nor the archive may still need. Tables and their history stay as they are.
         </p>
         <p>The node does this by itself as logs grow: it is of use when the disk is short of room.</p>
       </>
@@ -81,12 +82,12 @@ export function transferDeed(table: string, from: string, to: MemberRow): Deed {
     effect: (
       <>
         <p>
-          {from === '' ? 'Whoever leads' : <b>{from}</b>} hands table <b>{table}</b> over to <b>{to.name}</b>: it sends what{' '}
-          {to.name} lacks and has it elected at once.
+          {from === '' ? 'Whoever leads' : <b>{from}</b>} hands table <b>{table}</b> over to <b>{to.name}</b>:
+          it sends what {to.name} lacks and has it elected at once.
         </p>
         <p>
-          Writes of this table wait for that, most often some milliseconds; none is lost or done twice. If {to.name} does
-          not take over within an election timeout, nothing has changed.
+          Writes of this table wait for that, most often some milliseconds; none is lost or done twice. If{' '}
+          {to.name} does not take over within an election timeout, nothing has changed.
         </p>
       </>
     ),
@@ -102,8 +103,8 @@ export function backupDeed(tables: readonly string[], tableCount: number): Deed 
     effect: (
       <>
         <p>
-          Your browser saves a ZIP with {tables.length === 0 ? <b>all tables</b> : <b>{tables.join(', ')}</b>}: each table as
-          it is at one revision when its turn comes, and the manifest of a backup directory.
+          Your browser saves a ZIP with {tables.length === 0 ? <b>all tables</b> : <b>{tables.join(', ')}</b>}
+          : each table as it is at one revision when its turn comes, and the manifest of a backup directory.
         </p>
         <p>
           The node reads every key of them, at the pace of your connection and within{' '}
@@ -133,8 +134,8 @@ export function deleteTableDeed(table: string): Deed {
     effect: (
       <>
         <p>
-          Table <b>{table}</b> is deleted on every node, <b>with all of its keys and its history</b>. Clients that use it
-          get <code>table not found</code>. Follower clusters take it out of service too.
+          Table <b>{table}</b> is deleted on every node, <b>with all of its keys and its history</b>. Clients
+          that use it get <code>table not found</code>. Follower clusters take it out of service too.
         </p>
         <p>There is no undo: only a backup or the archive brings it back.</p>
       </>
@@ -149,7 +150,8 @@ export function createTableDeed(table: string): Deed {
     verb: 'Create table',
     effect: (
       <p>
-        An empty table <b>{table}</b> is made, with a Raft group of its own on every node. Follower clusters get it as well.
+        An empty table <b>{table}</b> is made, with a Raft group of its own on every node. Follower clusters
+        get it as well.
       </p>
     ),
     run: () => act('/tables/create', { table }),

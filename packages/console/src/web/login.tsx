@@ -36,8 +36,8 @@ export function Login() {
             onInput={(event) => setToken(event.currentTarget.value)}
           />
           <p class="hint" id="token-hint">
-            The value of <code>rest.console-token</code>, or else of <code>maintenance.token</code>. This tab keeps it
-            until it is closed.
+            The value of <code>rest.console-token</code>, or else of <code>maintenance.token</code>. This tab
+            keeps it until it is closed.
           </p>
         </div>
         {isAgain && connection.phase === 'refused' && (

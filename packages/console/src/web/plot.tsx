@@ -78,8 +78,18 @@ export function Plot({
           y: { range: (_, __, max) => [0, max === null || max <= 0 ? 1 : max * 1.1] },
         },
         axes: [
-          { ...axis, size: 24, incrs: timeSteps, values: (_, ticks) => ticks.map((tick) => formatClock(tick * 1000).slice(0, 5)) },
-          { ...axis, size: 60, ...(isBytes && { incrs: byteSteps }), values: (_, ticks) => ticks.map((tick) => latest.current.format(tick)) },
+          {
+            ...axis,
+            size: 24,
+            incrs: timeSteps,
+            values: (_, ticks) => ticks.map((tick) => formatClock(tick * 1000).slice(0, 5)),
+          },
+          {
+            ...axis,
+            size: 60,
+            ...(isBytes && { incrs: byteSteps }),
+            values: (_, ticks) => ticks.map((tick) => latest.current.format(tick)),
+          },
         ],
         series: [
           {},

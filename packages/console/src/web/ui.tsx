@@ -253,7 +253,15 @@ function compare(a: number | string, b: number | string): number {
 }
 
 /** The bar of something that fills up. */
-export function Meter({ label, share, tone }: { readonly label: string; readonly share: number; readonly tone: Tone }) {
+export function Meter({
+  label,
+  share,
+  tone,
+}: {
+  readonly label: string;
+  readonly share: number;
+  readonly tone: Tone;
+}) {
   const percent = Math.min(100, Math.max(0, share * 100));
   return (
     <svg class={`meter ${tone}`} viewBox="0 0 100 4" preserveAspectRatio="none" role="img" aria-label={label}>

@@ -40,15 +40,16 @@ export function ArchivePage({ ask }: PageProps) {
           {role === 'leader'
             ? 'A backup holds each table as it is at one revision. One table alone is backed up on its own page.'
             : 'A follower cluster is backed up at its leader cluster.'}{' '}
-          For scripts there is <code>coxswain backup --dir DIRECTORY</code>, which goes on where it was broken off.
+          For scripts there is <code>coxswain backup --dir DIRECTORY</code>, which goes on where it was broken
+          off.
         </p>
         <Transfers />
       </Panel>
       {archive === undefined ? (
         <Panel title="Archive">
           <Empty>
-            No archive is configured. With <code>archive.target</code> every write is stored in a bucket or directory
-            within seconds, and each table can be restored to any moment.
+            No archive is configured. With <code>archive.target</code> every write is stored in a bucket or
+            directory within seconds, and each table can be restored to any moment.
           </Empty>
         </Panel>
       ) : (
@@ -127,7 +128,11 @@ function Archive({ archive }: { readonly archive: ArchiveSection }) {
         </>
       ),
     },
-    { name: 'State', order: ({ state }) => state, show: ({ state }) => <State tone={tones[state] ?? 'quiet'}>{state}</State> },
+    {
+      name: 'State',
+      order: ({ state }) => state,
+      show: ({ state }) => <State tone={tones[state] ?? 'quiet'}>{state}</State>,
+    },
     {
       name: 'Stored up to',
       isNumber: true,
@@ -140,7 +145,10 @@ function Archive({ archive }: { readonly archive: ArchiveSection }) {
             `entry ${formatCount(archivedIndex)}`
           )
         ) : (
-          <time dateTime={new Date(archivedTimeMs).toISOString()} title={`${formatDuration(nowMs - archivedTimeMs)} ago`}>
+          <time
+            dateTime={new Date(archivedTimeMs).toISOString()}
+            title={`${formatDuration(nowMs - archivedTimeMs)} ago`}
+          >
             {formatTime(archivedTimeMs)}
           </time>
         ),
@@ -175,7 +183,13 @@ function Archive({ archive }: { readonly archive: ArchiveSection }) {
         />
       </dl>
       <Panel title="Archive" note="choose a table to see to which moments it can be restored" isFlush>
-        <Rows label="Archive by table" rows={tables} columns={columns} keyOf={({ name }) => name} sortedBy="Table" />
+        <Rows
+          label="Archive by table"
+          rows={tables}
+          columns={columns}
+          keyOf={({ name }) => name}
+          sortedBy="Table"
+        />
       </Panel>
       {table !== '' && <Restorable key={table} table={table} />}
     </>
@@ -230,14 +244,18 @@ function Restorable({ table }: { readonly table: string }) {
                 </p>
                 <p>
                   Any revision of{' '}
-                  {shard.restorable.map(({ first, last }) => `${formatCount(first)}–${formatCount(last)}`).join(', ')}.
+                  {shard.restorable
+                    .map(({ first, last }) => `${formatCount(first)}–${formatCount(last)}`)
+                    .join(', ')}
+                  .
                 </p>
               </>
             )}
             {shard.gaps.length > 0 && (
               <p class="failure">
                 No restore crosses the {counted(shard.gaps.length, 'gap')} at{' '}
-                {shard.gaps.map(({ first, last }) => `${formatCount(first)}–${formatCount(last)}`).join(', ')}.
+                {shard.gaps.map(({ first, last }) => `${formatCount(first)}–${formatCount(last)}`).join(', ')}
+                .
               </p>
             )}
             <p class="note">

@@ -89,7 +89,11 @@ function FilterForm({ table, filter }: { readonly table: string; readonly filter
     >
       <Field label="Table">
         {(id) => (
-          <select id={id} value={table} onChange={(event) => goTo(addressOf('data', event.currentTarget.value))}>
+          <select
+            id={id}
+            value={table}
+            onChange={(event) => goTo(addressOf('data', event.currentTarget.value))}
+          >
             {tables.some(({ name }) => name === table) ? null : <option value={table}>{table}</option>}
             {tables.map(({ name }) => (
               <option key={name} value={name}>
@@ -161,7 +165,10 @@ function FilterForm({ table, filter }: { readonly table: string; readonly filter
 }
 
 /** The range that a filter asks for. Throws where hex is none. */
-function rangeOf({ mode, form, from, to }: Filter): { readonly key: Uint8Array; readonly rangeEnd: Uint8Array } {
+function rangeOf({ mode, form, from, to }: Filter): {
+  readonly key: Uint8Array;
+  readonly rangeEnd: Uint8Array;
+} {
   const read = (text: string): Uint8Array => (form === 'hex' ? fromHex(text) : encodeText(text));
   const first = read(from);
   const key = first.length === 0 ? ZERO : first;
@@ -244,7 +251,9 @@ function Pairs({
         }
       >
         {pairs.length === 0 ? (
-          <Empty>{isReading ? 'Reading…' : failure === '' ? 'No key is like this.' : 'Nothing was read.'}</Empty>
+          <Empty>
+            {isReading ? 'Reading…' : failure === '' ? 'No key is like this.' : 'Nothing was read.'}
+          </Empty>
         ) : (
           <PairTable pairs={pairs} onOpen={setOpen} />
         )}
@@ -291,7 +300,10 @@ function titleOf(shown: number, before: number, total: number | undefined): stri
 function PairTable({
   pairs,
   onOpen,
-}: { readonly pairs: readonly Pair[]; readonly onOpen: (key: Uint8Array) => void }) {
+}: {
+  readonly pairs: readonly Pair[];
+  readonly onOpen: (key: Uint8Array) => void;
+}) {
   return (
     <div class="scroll">
       <table aria-label="Keys and values" class="pairs">

@@ -41,7 +41,11 @@ export function EventsPage(_: PageProps) {
         />
       </div>
       <Panel title="Events of this node" isFlush>
-        {shown.length === 0 ? <Empty>Nothing of this kind has happened.</Empty> : <EventList events={shown} />}
+        {shown.length === 0 ? (
+          <Empty>Nothing of this kind has happened.</Empty>
+        ) : (
+          <EventList events={shown} />
+        )}
       </Panel>
     </>
   );

@@ -7,8 +7,8 @@ export function NoChanges() {
   if (allows === undefined || allows.changes) return null;
   return (
     <Callout tone="quiet">
-      <b>For reading only.</b> No token guards this console, so nothing can be changed here: start the nodes with{' '}
-      <code>rest.console-token</code>.
+      <b>For reading only.</b> No token guards this console, so nothing can be changed here: start the nodes
+      with <code>rest.console-token</code>.
     </Callout>
   );
 }

@@ -94,7 +94,11 @@ const diskColumns: readonly Column<Disk>[] = [
       return (
         <>
           {formatPercent(share)}
-          <Meter label={`${formatPercent(share)} used`} share={share} tone={1 - share < SHORT_SHARE ? 'bad' : 'accent'} />
+          <Meter
+            label={`${formatPercent(share)} used`}
+            share={share}
+            tone={1 - share < SHORT_SHARE ? 'bad' : 'accent'}
+          />
         </>
       );
     },
@@ -166,7 +170,11 @@ function Members({ ask }: Pick<PageProps, 'ask'>) {
     { name: 'Node', show: ({ name }) => name },
     { name: 'State', show: (member) => <MemberState member={member} /> },
     { name: 'Peers reach it at', isMinor: true, show: ({ raftAddress }) => <code>{raftAddress}</code> },
-    { name: 'Clients reach it at', isMinor: true, show: ({ clientUrls }) => <code>{clientUrls.join(' ') || '–'}</code> },
+    {
+      name: 'Clients reach it at',
+      isMinor: true,
+      show: ({ clientUrls }) => <code>{clientUrls.join(' ') || '–'}</code>,
+    },
     {
       name: 'Replication to other clusters',
       show: (member) =>
@@ -251,7 +259,9 @@ function Options() {
                   <th scope="row">
                     <code>{name}</code>
                   </th>
-                  <td class="mono value">{typeof value === 'object' ? JSON.stringify(value) : String(value)}</td>
+                  <td class="mono value">
+                    {typeof value === 'object' ? JSON.stringify(value) : String(value)}
+                  </td>
                 </tr>
               ))}
             </tbody>

@@ -53,12 +53,13 @@ function Problems() {
   const cluster = useKnown((known) => known.cluster);
   const members = useKnown((known) => known.members);
   const silent = members.filter(({ isConnected }) => !isConnected);
-  const isWell = node.isReady && node.problemCount === 0 && silent.length === 0 && cluster?.leaderlessCount === 0;
+  const isWell =
+    node.isReady && node.problemCount === 0 && silent.length === 0 && cluster?.leaderlessCount === 0;
   if (isWell) {
     return (
       <Callout tone="good">
-        <b>All is well.</b> {members.length === 1 ? 'The node is' : `All ${members.length} nodes are`} here, every table
-        has a leader, and {node.name} is ready.
+        <b>All is well.</b> {members.length === 1 ? 'The node is' : `All ${members.length} nodes are`} here,
+        every table has a leader, and {node.name} is ready.
       </Callout>
     );
   }

@@ -18,9 +18,9 @@ import {
 } from '../bytes.js';
 import { Dialog } from '../dialog.js';
 import { formatBytes, formatCount } from '../format.js';
-import { getKnown } from '../live.js';
 import { useKnown } from '../hooks.js';
 import { post, sentence } from '../http.js';
+import { getKnown } from '../live.js';
 import type { PageProps } from '../page.js';
 import { Choice, Copy, Empty, Field } from '../ui.js';
 
@@ -80,7 +80,12 @@ export function PairEditor({
   const save = async (value: Uint8Array): Promise<void> => {
     setFailure('');
     try {
-      const body = { table, key: toBase64(keyBytes), value: toBase64(value), expected: expectedOf(pair ?? null) };
+      const body = {
+        table,
+        key: toBase64(keyBytes),
+        value: toBase64(value),
+        expected: expectedOf(pair ?? null),
+      };
       if (await changed(await post<ChangeAnswer>('/put', body), 'The pair was stored.')) {
         setIsEditing(false);
         await read();
@@ -96,8 +101,8 @@ export function PairEditor({
       isDangerous: true,
       effect: (
         <p>
-          This key of table <b>{table}</b> is deleted, if it is still as it was read: version {pair?.version}, revision{' '}
-          {pair?.modRevision}. Otherwise nothing is done.
+          This key of table <b>{table}</b> is deleted, if it is still as it was read: version {pair?.version},
+          revision {pair?.modRevision}. Otherwise nothing is done.
         </p>
       ),
       run: async () => {
@@ -129,7 +134,8 @@ export function PairEditor({
           <dl class="facts row">
             <dt>Key</dt>
             <dd>
-              {formatBytes(keyBytes.length)} <Copy text={decodeText(keyBytes) ?? toHex(keyBytes)} what="the key" />
+              {formatBytes(keyBytes.length)}{' '}
+              <Copy text={decodeText(keyBytes) ?? toHex(keyBytes)} what="the key" />
             </dd>
             <dt>Value</dt>
             <dd>{formatBytes(pair.valueBytes)}</dd>
@@ -141,7 +147,13 @@ export function PairEditor({
             <dd>{formatCount(Number(pair.modRevision))}</dd>
           </dl>
           {isEditing ? (
-            <ValueForm key={pair.modRevision} first={bytes} verb="Store" onSave={save} onCancel={() => setIsEditing(false)} />
+            <ValueForm
+              key={pair.modRevision}
+              first={bytes}
+              verb="Store"
+              onSave={save}
+              onCancel={() => setIsEditing(false)}
+            />
           ) : (
             <>
               <ValueView bytes={bytes} />
@@ -169,7 +181,11 @@ export function NewPair({
   table,
   onChanged,
   onClose,
-}: { readonly table: string; readonly onChanged: () => void; readonly onClose: () => void }) {
+}: {
+  readonly table: string;
+  readonly onChanged: () => void;
+  readonly onClose: () => void;
+}) {
   const [key, setKey] = useState('');
   const [form, setForm] = useState<'text' | 'hex'>('text');
   const [failure, setFailure] = useState('');
@@ -249,9 +265,11 @@ function ValueView({ bytes }: { readonly bytes: Uint8Array }) {
         />
         <Copy text={decodeText(bytes) ?? toHex(bytes)} what="the value" />
       </div>
-      <pre tabIndex={0} aria-label="Value">
-        <Text bytes={shown} form={shownForm} isWhole={!isCut} />
-      </pre>
+      <section aria-label="Value">
+        <pre>
+          <Text bytes={shown} form={shownForm} isWhole={!isCut} />
+        </pre>
+      </section>
       {isCut && (
         <p>
           The first {formatBytes(SHOWN_BYTES)} of {formatBytes(bytes.length)} are shown.{' '}
@@ -268,23 +286,31 @@ function Text({
   bytes,
   form,
   isWhole,
-}: { readonly bytes: Uint8Array; readonly form: Form; readonly isWhole: boolean }) {
-  if (form === 'hex') return <>{hexDump(bytes)}</>;
+}: {
+  readonly bytes: Uint8Array;
+  readonly form: Form;
+  readonly isWhole: boolean;
+}) {
+  if (form === 'hex') return hexDump(bytes);
   const text = (isWhole ? decodeText(bytes) : decodeCut(bytes)) ?? '';
-  if (form === 'text') return <>{text}</>;
+  if (form === 'text') return text;
   const indented = isWhole || form === 'json' ? pretty(text, form) : text;
-  return form === 'json' ? <Coloured text={indented} /> : <>{indented}</>;
+  return form === 'json' ? <Coloured text={indented} /> : indented;
 }
 
 /** JSON with its keys, texts and numbers told apart; long ones are left as they are, since each part is an element. */
 function Coloured({ text }: { readonly text: string }) {
-  if (text.length > 4 * SHOWN_BYTES) return <>{text}</>;
+  if (text.length > 4 * SHOWN_BYTES) return text;
   const parts = text.split(/("(?:[^"\\]|\\.)*"(?:(?=:))?|\b(?:true|false|null)\b|-?\d[\d.eE+-]*)/g);
   return (
     <>
       {parts.map((part, index) => {
         if (index % 2 === 0) return part;
-        const kind = !part.startsWith('"') ? 'word' : parts[index + 1]?.startsWith(':') === true ? 'name' : 'string';
+        const kind = !part.startsWith('"')
+          ? 'word'
+          : parts[index + 1]?.startsWith(':') === true
+            ? 'name'
+            : 'string';
         return (
           <span key={index} class={`json-${kind}`}>
             {part}
@@ -349,10 +375,18 @@ function ValueForm({
         />
         {form === 'json' && (
           <>
-            <button type="button" class="small" onClick={() => attempt(() => setText(pretty(checked(text), 'json')))}>
+            <button
+              type="button"
+              class="small"
+              onClick={() => attempt(() => setText(pretty(checked(text), 'json')))}
+            >
               Indent
             </button>
-            <button type="button" class="small" onClick={() => attempt(() => setText(minified(checked(text))))}>
+            <button
+              type="button"
+              class="small"
+              onClick={() => attempt(() => setText(minified(checked(text))))}
+            >
               Compact
             </button>
           </>

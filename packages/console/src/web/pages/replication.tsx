@@ -38,13 +38,14 @@ function Followers({ rows }: { readonly rows: readonly FollowerRow[] }) {
     [key],
   );
   const [chosen, setChosen] = useState('');
-  const pair = rows.find((row) => keyOf(row) === chosen) ?? rows.toSorted((a, b) => b.lagEntries - a.lagEntries)[0];
+  const pair =
+    rows.find((row) => keyOf(row) === chosen) ?? rows.toSorted((a, b) => b.lagEntries - a.lagEntries)[0];
   if (rows.length === 0) {
     return (
       <Panel title="Follower clusters">
         <Empty>
-          No follower cluster was heard since this node started. One follows with <code>coxswain follower</code> and{' '}
-          <code>replication.leader-address</code>.
+          No follower cluster was heard since this node started. One follows with{' '}
+          <code>coxswain follower</code> and <code>replication.leader-address</code>.
         </Empty>
       </Panel>
     );
@@ -60,7 +61,13 @@ function Followers({ rows }: { readonly rows: readonly FollowerRow[] }) {
         </Panel>
       </div>
       <Panel title="By table" isFlush>
-        <Rows label="Follower clusters by table" rows={rows} columns={followerColumns} keyOf={keyOf} sortedBy="Table" />
+        <Rows
+          label="Follower clusters by table"
+          rows={rows}
+          columns={followerColumns}
+          keyOf={keyOf}
+          sortedBy="Table"
+        />
       </Panel>
     </>
   );
@@ -232,7 +239,10 @@ function Following({ following }: { readonly following: FollowingSection }) {
         </Callout>
       )}
       <dl class="figures">
-        <Figure name="Leader cluster" value={leaderClusterId === '' ? 'unnamed' : leaderClusterId.slice(0, 12)} />
+        <Figure
+          name="Leader cluster"
+          value={leaderClusterId === '' ? 'unnamed' : leaderClusterId.slice(0, 12)}
+        />
         <Figure name="Reached at" value={leaderAddress || '–'} />
         <Figure name="Link" value={isReached ? 'up' : 'down'} tone={isReached ? 'good' : 'bad'} />
         <Figure name="Tables" value={formatCount(tables.length)} />
@@ -246,7 +256,13 @@ function Following({ following }: { readonly following: FollowingSection }) {
         </Panel>
       </div>
       <Panel title="By table" isFlush>
-        <Rows label="Replicated tables" rows={tables} columns={columns} keyOf={({ name }) => name} sortedBy="Table" />
+        <Rows
+          label="Replicated tables"
+          rows={tables}
+          columns={columns}
+          keyOf={({ name }) => name}
+          sortedBy="Table"
+        />
       </Panel>
     </>
   );

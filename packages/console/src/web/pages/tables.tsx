@@ -114,7 +114,10 @@ export function FirstTables() {
   const tables = useKnown((known) => known.tables);
   const members = useKnown((known) => known.members);
   const columns = useMemo(() => columnsOf(members), [members]);
-  const [bad, good] = [tables.filter(({ problem }) => problem !== ''), tables.filter(({ problem }) => problem === '')];
+  const [bad, good] = [
+    tables.filter(({ problem }) => problem !== ''),
+    tables.filter(({ problem }) => problem === ''),
+  ];
   const first = [...bad, ...good].slice(0, FIRST_MAX);
   if (first.length === 0) return null;
   return (
@@ -181,7 +184,13 @@ function columnsOf(members: readonly MemberRow[]): Column<TableRow>[] {
       order: ({ lastIndex, appliedIndex }) => lastIndex - appliedIndex,
       show: ({ lastIndex, appliedIndex }) => formatCount(lastIndex - appliedIndex),
     },
-    { name: 'Term', isNumber: true, isMinor: true, order: ({ term }) => term, show: ({ term }) => formatCount(term) },
+    {
+      name: 'Term',
+      isNumber: true,
+      isMinor: true,
+      order: ({ term }) => term,
+      show: ({ term }) => formatCount(term),
+    },
   ];
 }
 
@@ -213,7 +222,9 @@ function OneTable({ table, ask }: { readonly table: TableRow } & Pick<PageProps,
         <Panel title="Raft group">
           <dl class="facts">
             <dt>Leader</dt>
-            <dd>{table.leader === 0 ? <State tone="bad">none</State> : (leader?.name ?? `node ${table.leader}`)}</dd>
+            <dd>
+              {table.leader === 0 ? <State tone="bad">none</State> : (leader?.name ?? `node ${table.leader}`)}
+            </dd>
             <dt>This node is</dt>
             <dd>{table.role}</dd>
             <dt>Shard</dt>
@@ -238,7 +249,9 @@ function OneTable({ table, ask }: { readonly table: TableRow } & Pick<PageProps,
               <>
                 <dt>Archived up to</dt>
                 <dd>
-                  {archived.archivedTimeMs === 0 ? formatCount(archived.archivedIndex) : formatTime(archived.archivedTimeMs)}
+                  {archived.archivedTimeMs === 0
+                    ? formatCount(archived.archivedIndex)
+                    : formatTime(archived.archivedTimeMs)}
                 </dd>
               </>
             )}

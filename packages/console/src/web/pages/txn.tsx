@@ -70,7 +70,9 @@ export function TxnPage({ route, ask }: PageProps) {
         key: bytes(key),
         target,
         result: target === 'exists' ? 'equal' : result,
-        ...(target === 'value' ? { operand: bytes(operand) } : target !== 'exists' && { operand: operand.trim() }),
+        ...(target === 'value'
+          ? { operand: bytes(operand) }
+          : target !== 'exists' && { operand: operand.trim() }),
       })),
       success: branches.success.map((operation) => toBody(operation, bytes)),
       failure: branches.failure.map((operation) => toBody(operation, bytes)),
@@ -106,7 +108,11 @@ export function TxnPage({ route, ask }: PageProps) {
             On table <b>{chosen}</b>, as one step that nobody sees half of:
           </p>
           <ul>
-            <li>{compares.length === 0 ? 'without a condition' : `if ${counted(compares.length, 'compare')} hold`}</li>
+            <li>
+              {compares.length === 0
+                ? 'without a condition'
+                : `if ${counted(compares.length, 'compare')} hold`}
+            </li>
             <li>do {describe(branches.success)}</li>
             {compares.length > 0 && <li>otherwise do {describe(branches.failure)}</li>}
           </ul>
@@ -174,7 +180,9 @@ export function TxnPage({ route, ask }: PageProps) {
             actions={
               <button
                 type="button"
-                onClick={() => setBranches({ ...branches, [branch]: [...branches[branch], newOperation('put')] })}
+                onClick={() =>
+                  setBranches({ ...branches, [branch]: [...branches[branch], newOperation('put')] })
+                }
               >
                 Add an operation
               </button>
@@ -240,7 +248,9 @@ function toBody({ kind, key, end, value }: OperationDraft, bytes: (text: string)
 function describe(operations: readonly OperationDraft[]): string {
   if (operations.length === 0) return 'nothing';
   return operations
-    .map(({ kind, key, end }) => `${kind} ${key === '' ? '(no key)' : key}${end === '' ? '' : ` up to ${end}`}`)
+    .map(
+      ({ kind, key, end }) => `${kind} ${key === '' ? '(no key)' : key}${end === '' ? '' : ` up to ${end}`}`,
+    )
     .join(', ');
 }
 
@@ -255,7 +265,7 @@ function CompareRow({
 }) {
   const { key, target, result, operand } = compare;
   return (
-    <div class="operation" role="group" aria-label="Compare">
+    <fieldset class="operation" aria-label="Compare">
       <Input label="Key" value={key} onChange={(next) => onChange({ ...compare, key: next })} />
       <select
         aria-label="What of it"
@@ -293,7 +303,7 @@ function CompareRow({
         </>
       )}
       <Remove onRemove={onRemove} />
-    </div>
+    </fieldset>
   );
 }
 
@@ -308,7 +318,7 @@ function OperationRow({
 }) {
   const { kind, key, end, value } = operation;
   return (
-    <div class="operation" role="group" aria-label="Operation">
+    <fieldset class="operation" aria-label="Operation">
       <select
         aria-label="Operation"
         value={kind}
@@ -329,7 +339,7 @@ function OperationRow({
         />
       )}
       <Remove onRemove={onRemove} />
-    </div>
+    </fieldset>
   );
 }
 
@@ -337,7 +347,11 @@ function Input({
   label,
   value,
   onChange,
-}: { readonly label: string; readonly value: string; readonly onChange: (value: string) => void }) {
+}: {
+  readonly label: string;
+  readonly value: string;
+  readonly onChange: (value: string) => void;
+}) {
   const id = useId();
   return (
     <input
@@ -365,7 +379,11 @@ function Answer({ answer: { succeeded, revision, responses } }: { readonly answe
   return (
     <Panel title="Answer" note={`revision ${revision}`}>
       <p role="status">
-        {succeeded ? <State tone="good">the compares held</State> : <State tone="warn">a compare did not hold</State>}
+        {succeeded ? (
+          <State tone="good">the compares held</State>
+        ) : (
+          <State tone="warn">a compare did not hold</State>
+        )}
       </p>
       {responses.length === 0 ? (
         <Empty>No operation was to be done.</Empty>
