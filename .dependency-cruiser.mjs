@@ -73,7 +73,7 @@ export default {
   ],
   options: {
     doNotFollow: { path: 'node_modules' },
-    exclude: { path: '[.]tsbuildinfo$|[.]d[.]ts' },
+    exclude: { path: '[.]tsbuildinfo$|[.]d[.]ts|^packages/console/dist/web/' },
     preserveSymlinks: false,
     enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default'] },
   },

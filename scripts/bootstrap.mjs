@@ -29,8 +29,11 @@ function removeOrphans(workspace) {
   const emitted = join(root, workspace, 'dist');
   if (!existsSync(emitted)) return;
   for (const file of readdirSync(emitted, { recursive: true })) {
+    // What the console's page is bundled into has no source of its name.
+    if (file.startsWith('web/')) continue;
     const [, stem] = /^(.*?)(?:[.]d[.]ts|[.]js)(?:[.]map)?$/.exec(file) ?? [];
-    if (stem && !existsSync(join(root, workspace, `${stem}.ts`))) rmSync(join(emitted, file));
+    const source = join(root, workspace, stem ?? '');
+    if (stem && !existsSync(`${source}.ts`) && !existsSync(`${source}.tsx`)) rmSync(join(emitted, file));
   }
 }
 

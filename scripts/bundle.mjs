@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import bundleConsole from './bundle-console.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const outdir = join(root, 'packages/cli/bundle');
@@ -111,6 +112,18 @@ const modulesKnowTheirPlace = {
   },
 };
 
+/** The folder of the bundle with the console's page. */
+const WEB = 'web';
+
+const consoleLiesBeside = {
+  name: 'the page of the console lies beside the bundle',
+  setup({ onLoad }) {
+    onLoad({ filter: /packages\/console\/dist\/src\/web-directory[.]js$/ }, () => ({
+      contents: `export const webDirectory = new URL('./${WEB}/', import.meta.url);`,
+    }));
+  },
+};
+
 /** Writes what differs and removes what is gone, so that a bundle that is already right stays usable meanwhile. */
 export default async function bundle() {
   const { outputFiles } = await build({
@@ -129,13 +142,14 @@ export default async function bundle() {
     banner: {
       js: "import { createRequire as createRequireOf } from 'node:module'; const require = createRequireOf(import.meta.url);",
     },
-    plugins: [packagesStayInPlace, whatIsUnaskedStaysAway, modulesKnowTheirPlace],
+    plugins: [packagesStayInPlace, whatIsUnaskedStaysAway, consoleLiesBeside, modulesKnowTheirPlace],
   });
   mkdirSync(outdir, { recursive: true });
   for (const { path, contents } of outputFiles) {
     if (!existsSync(path) || !readFileSync(path).equals(contents)) writeFileSync(path, contents);
   }
-  const written = new Set(outputFiles.map(({ path }) => path));
+  await bundleConsole(join(outdir, WEB));
+  const written = new Set([...outputFiles.map(({ path }) => path), join(outdir, WEB)]);
   for (const name of readdirSync(outdir)) if (!written.has(join(outdir, name))) rmSync(join(outdir, name));
 }
 

@@ -10,7 +10,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
 const sources = execFileSync(
   'git',
-  ['ls-files', '-z', '--cached', '--others', '--exclude-standard', '*.ts'],
+  ['ls-files', '-z', '--cached', '--others', '--exclude-standard', '*.ts', '*.tsx'],
   {
     cwd: root,
     encoding: 'utf8',
@@ -23,9 +23,10 @@ const sources = execFileSync(
 const imports = new Map(
   sources.map((file) => {
     const text = readFileSync(join(root, file), 'utf8');
-    const targets = [...text.matchAll(/(?:\bfrom|\bimport\() ?'(\.[^']+)\.js'/g)].map(([, path]) =>
-      normalize(join(dirname(file), `${path}.ts`)),
-    );
+    const targets = [...text.matchAll(/(?:\bfrom|\bimport\() ?'(\.[^']+)\.js'/g)].map(([, path]) => {
+      const target = normalize(join(dirname(file), `${path}.ts`));
+      return sources.includes(target) ? target : `${target}x`;
+    });
     return [file, [...new Set(targets)]];
   }),
 );

@@ -81,7 +81,7 @@ function* checkSources() {
     encoding: 'utf8',
   }).split('\0');
   for (const file of files) {
-    if (!/[.](ts|mjs|cjs|js)$/.test(file) || file.includes('/gen/') || !existsSync(join(root, file)))
+    if (!/[.](tsx?|mjs|cjs|js)$/.test(file) || file.includes('/gen/') || !existsSync(join(root, file)))
       continue;
     const text = readFileSync(join(root, file), 'utf8');
     const lines = text.split('\n');

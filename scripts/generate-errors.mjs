@@ -2,6 +2,7 @@
 import { archiveErrors } from '../packages/archive/dist/src/errors.js';
 import { errors, Status } from '../packages/node/dist/src/api/errors.js';
 import { transportErrors } from '../packages/server/dist/src/grpc/errors.js';
+import { consoleErrors } from '../packages/server/dist/src/rest/console/console-errors.js';
 import { SnapshotDamagedError } from '../packages/stream/dist/src/index.js';
 import * as table from '../packages/table/dist/src/errors.js';
 import { generatedPage, markdownTable } from './generated-page.mjs';
@@ -67,6 +68,13 @@ ${markdownTable(head, rows(errors))}
 ## Of the listener
 
 ${markdownTable(head, rows(transportErrors))}
+
+## Of the console
+
+Its API answers with JSON, \`{"error": {"code", "message"}}\`, and the HTTP status that fits; the errors of requests above come
+there as well.
+
+${markdownTable(head, rows(consoleErrors))}
 
 ## Of an archive
 

@@ -7,6 +7,7 @@ export const layers = {
   raft: [],
   runtime: [],
   http2: [],
+  console: [],
   testing: ['protocol', 'runtime'],
   wal: ['raft'],
   stream: ['protocol'],
@@ -32,6 +33,7 @@ export const layers = {
       'agents',
     ],
     'http2',
+    'console',
   ],
   client: ['protocol', 'channel'],
   cli: ['protocol', 'runtime', 'stream', 'client', 'server', 'backup', 'archive', 'agents'],
@@ -47,13 +49,14 @@ export const testLayers = {
   node: ['testing', 'replication', 'simulator'],
   http2: ['testing'],
   channel: ['testing'],
+  console: ['testing'],
   replication: ['testing'],
   backup: ['testing'],
   archive: ['testing'],
   agents: ['testing'],
   server: ['client', 'testing'],
   client: ['testing'],
-  cli: ['testing'],
+  cli: ['testing', 'console'],
 };
 
 /** The folder of a workspace, relative to the root. */

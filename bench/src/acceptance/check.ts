@@ -12,7 +12,7 @@ export interface AcceptanceSizes {
   readonly keyCount: number | undefined;
   /** The seconds that a run under load lasts. */
   readonly seconds: number | undefined;
-  /** The number of tables in idle-tables. */
+  /** The number of tables in idle-tables and console-cost. */
   readonly tableCount?: number | undefined;
   /** The number of times that speeds are measured; the median counts. */
   readonly rounds: number | undefined;

@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
 import { backupSpeed } from './backup-speed.js';
 import type { AcceptanceCheck, AcceptanceSizes, Measurement } from './check.js';
+import { consoleCost } from './console-cost.js';
 import { counts } from './counts.js';
 import { dumpLoad } from './dump-load.js';
 import { followerCluster } from './follower-cluster.js';
@@ -22,6 +23,7 @@ const checks: readonly AcceptanceCheck[] = [
   millionKeys,
   counts,
   idleTables,
+  consoleCost,
   leaderKills,
   gracefulStops,
   processFaults,
@@ -41,8 +43,8 @@ const USAGE = `npm run acceptance -- [options] [check …]
 
   --keys N      keys of counts, follower-cluster, replication-speed and dump-load (1000000), range-deletion (1000001),
                 unread-answers (300000), backup-speed (7400000: 2 GB)
-  --seconds N   how long their load lasts (60, 10, 10)
-  --tables N    tables of idle-tables (1000)
+  --seconds N   how long their load lasts (60, 10, 10), and each half of console-cost (60)
+  --tables N    tables of idle-tables and console-cost (1000)
   --rounds N    rounds of graceful-stops (9), counts (5), replication-speed and backup-speed (3)
 
 Checks: ${checks.map(({ name }) => name).join(', ')}; default: all`;

@@ -48,6 +48,11 @@ export class NodeProcess {
     this.#outputFile = join(options.directory, 'output.log');
   }
 
+  /** The URL of its REST listener. */
+  get restUrl(): string {
+    return `http://127.0.0.1:${this.#options.restPort}`;
+  }
+
   get isRunning(): boolean {
     return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
   }
@@ -83,7 +88,7 @@ export class NodeProcess {
     const child = this.#child!;
     await eventually(`node ${this.nodeId} is ready`, async () => {
       if (!this.isRunning) return true;
-      const response = await fetch(`http://127.0.0.1:${this.#options.restPort}/readyz`);
+      const response = await fetch(`${this.restUrl}/readyz`);
       await response.arrayBuffer();
       return response.ok;
     }).catch((cause: unknown) => {
@@ -126,7 +131,7 @@ export class NodeProcess {
 
   /** Returns the value of a metric without labels, or the sum over all its labels. */
   async metric(name: string): Promise<number> {
-    const response = await fetch(`http://127.0.0.1:${this.#options.restPort}/metrics`);
+    const response = await fetch(`${this.restUrl}/metrics`);
     const lines = (await response.text()).split('\n').filter((line) => new RegExp(`^${name}[ {]`).test(line));
     if (lines.length === 0) throw new Error(`there is no metric ${name}`);
     return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);

@@ -10,6 +10,7 @@ export {
 export { type CloneNode, type CloneStatus, Clones, type ClonesOptions, type Donor } from './moco/clones.js';
 export { OneAtATime } from './moco/one-at-a-time.js';
 export { type Json, writeJson } from './tidb-binlog/go-json.js';
+export type { FollowedTable } from './tidb-binlog/member-report.js';
 export { TidbBinlog, type TidbBinlogNode, type TidbBinlogOptions } from './tidb-binlog/tidb-binlog.js';
 export {
   BackupAgent,

@@ -8,7 +8,8 @@ import { exists, syncDirectory, writeWhole } from './durable-files.js';
  * `<table>.bak.json` records how many bytes of that are valid and where an interrupted backup continues.
  */
 
-const MANIFEST = 'manifest.json';
+/** The name of the file that makes a backup directory complete. */
+export const MANIFEST = 'manifest.json';
 /** Bytes of the largest manifest that is read: enough for as many tables as a cluster may hold. */
 const MANIFEST_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -47,10 +48,15 @@ export function manifestPath(directory: string): string {
   return join(directory, MANIFEST);
 }
 
+/** The content of the manifest's file. */
+export function formatManifest(manifest: Manifest): string {
+  return `${JSON.stringify(manifest, null, 2)}\n`;
+}
+
 /** Writes the manifest, which makes the backup in the directory complete. */
 export async function writeManifest(directory: string, manifest: Manifest): Promise<void> {
   await syncDirectory(directory);
-  await writeWhole(manifestPath(directory), `${JSON.stringify(manifest, null, 2)}\n`);
+  await writeWhole(manifestPath(directory), formatManifest(manifest));
   await syncDirectory(directory);
 }
 

@@ -1,6 +1,12 @@
 export { type BackupNode, Backups, type BackupsOptions, type StreamedCall } from './backup.js';
 export { backupFileNames } from './backup-file-names.js';
-export { type BackedUpTable, BackupDirectoryError, type Manifest } from './backup-manifest.js';
+export {
+  type BackedUpTable,
+  BackupDirectoryError,
+  formatManifest,
+  MANIFEST,
+  type Manifest,
+} from './backup-manifest.js';
 export { BackupReader } from './backup-reader.js';
 export { BackupWriter } from './backup-writer.js';
 export { backupEvents } from './events.js';

@@ -11,6 +11,7 @@ import { DiskUse } from './metrics/disk-metrics.js';
 import { MetricsPage } from './metrics/metrics-page.js';
 import { type Archive, openArchive } from './parts/archive.js';
 import { openBackupAgent } from './parts/backup-agent.js';
+import { openConsole } from './parts/console.js';
 import { openFollower } from './parts/follower.js';
 import { Listeners } from './parts/listeners.js';
 import { Maintenance } from './parts/maintenance.js';
@@ -210,11 +211,13 @@ export class Server {
       }),
     );
 
-    const kv = new KvService(node, follower?.writes).methods();
+    const kvService = new KvService(node, follower?.writes);
+    const kv = kvService.methods();
     const tables = config['tables.enabled']
       ? guardWithToken(tokens.of('tables.token'), new TablesService(node).methods())
       : [];
     const forFollowers = replicationMethods(leader);
+    const problems = (): string[] => [...maintenance.problems(), ...binlog.problems()];
     const cluster = new ClusterService(node, {
       version,
       clusterName: config['memberlist.cluster-name'],
@@ -222,7 +225,7 @@ export class Server {
       followers: () => leader.followers(),
       replication: () => follower?.statusEverywhere(),
       archive: () => archive?.archiver.status(),
-      errors: () => [...maintenance.problems(), ...binlog.problems()],
+      errors: problems,
     }).methods();
     const metered = new MetricsService(metrics, systemClock).methods();
     const guarded = config['maintenance.enabled']
@@ -252,6 +255,10 @@ export class Server {
     this.#backupAgent = await openBackupAgent(node, shared, paths);
     await this.#listeners.openForWolf(node);
 
+    const console = openConsole(node, shared, {
+      ...{ kv: kvService, binlog, follower, archive, maintenance, problems, disks },
+      readiness: () => health.readiness(),
+    });
     this.#admin = await openRest(shared, {
       readiness: () => health.readiness(),
       replicationReadiness: () => keepingUp(health.readiness(), node, follower),
@@ -263,6 +270,7 @@ export class Server {
           hasMaintenance: config['maintenance.enabled'],
         });
         addDebugRoutes(http, { token: tokens.of('maintenance.token') });
+        console.addRoutes(http);
       },
     });
   }

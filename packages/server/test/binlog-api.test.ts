@@ -195,7 +195,6 @@ describe('on both', () => {
         ]);
       }
       for (const path of [
-        '/',
         '/statuses',
         '/state',
         `/state/${name}`,

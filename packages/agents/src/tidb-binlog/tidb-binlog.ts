@@ -212,6 +212,13 @@ export class TidbBinlog {
 
   // ---- actions
 
+  /** The id by which `applyAction` takes a member; undefined: there is no such member. */
+  nodeIdOf(id: number): string | undefined {
+    const { members } = this.#node.reports.status();
+    const member = members.find((each) => each.id === id);
+    return member && idOf(member, members);
+  }
+
   /**
    * PUT /state: changes a node's state in the meta group, whichever node is asked; the node named by `nodeId` carries
    * the change out. For a pause this waits up to 5 s until that node has paused.
@@ -307,6 +314,11 @@ export class TidbBinlog {
    */
   async followedUpTo(): Promise<ReadonlyMap<string, number>> {
     return leastFollowed((await this.#members.ask({ table: undefined, endsWaiting: false })).values());
+  }
+
+  /** Returns, for each table, how far each follower cluster has applied it, by what any member has heard of it last. */
+  async followed(): Promise<readonly FollowedTable[]> {
+    return mergeFollowed((await this.#members.ask({ table: undefined, endsWaiting: false })).values());
   }
 
   // ----

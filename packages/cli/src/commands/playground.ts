@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { createWriteStream, mkdirSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -23,6 +24,9 @@ const coxswainFile = fileURLToPath(new URL('../../../bin/coxswain.cjs', import.m
 
 /** Milliseconds that the nodes may take to stop, longer than a node drains; after that they are killed. */
 const STOP_MS_MAX = 15_000;
+const CONSOLE_TOKEN = 'COXSWAIN_REST_CONSOLE_TOKEN';
+/** Of the token of the consoles, where the environment has none. */
+const TOKEN_BYTES = 18;
 
 /** One node of one of the playground's clusters. */
 interface Place {
@@ -74,6 +78,8 @@ class Playground {
   readonly #places: readonly Place[];
   #nodes: readonly NodeProcess[] = [];
   #isStopping = false;
+  /** What the consoles of all nodes ask for: a page of another site must not change anything in the playground either. */
+  readonly #consoleToken = process.env[CONSOLE_TOKEN] || randomBytes(TOKEN_BYTES).toString('base64url');
   readonly #stopRequested: Promise<'stop'>;
 
   constructor(flags: PlaygroundFlags) {
@@ -114,6 +120,7 @@ class Playground {
         process.stdout.write(
           `ready: ${this.#size()}, tables ${this.#tables.join(', ')}; try: npx coxswain put hello world${this.#endpointsHint()}\n`,
         );
+        process.stdout.write(`console: ${this.#consoleAddress()}\n`);
         const everyDeath = Promise.all(this.#nodes.map(({ died }) => died));
         if ((await Promise.race([everyDeath, this.#stopRequested])) !== 'stop') {
           throw failure('no node is left: run it again to bring everything back');
@@ -178,6 +185,8 @@ class Playground {
       place,
       Object.entries(options).map(([name, value]) => `--${name}=${value}`),
       join(this.#directory(place), 'coxswain.log'),
+      // Not as a flag, which every process of the machine sees.
+      { [CONSOLE_TOKEN]: this.#consoleToken },
     );
     void process.died.then((reason) => {
       if (!this.#isStopping) globalThis.process.stdout.write(`${reason}\n`);
@@ -197,6 +206,11 @@ class Playground {
       return [nameOf(place), ...[api, replication, rest, raft].map(hostPort)];
     });
     process.stdout.write(renderTable(['NODE', 'API', 'REPLICATION', 'REST', 'RAFT'], rows));
+  }
+
+  /** Of the first node, with the token, which the page takes from it. */
+  #consoleAddress(): string {
+    return `http://${hostPort(this.#places[0]!.ports.rest)}/#token=${this.#consoleToken}`;
   }
 
   #endpointsHint(): string {
@@ -269,10 +283,16 @@ class NodeProcess {
   /** Resolves with a sentence when the process has ended, whatever ended it. */
   readonly died: Promise<string>;
 
-  constructor(place: Place, flags: readonly string[], logFile: string) {
+  constructor(
+    place: Place,
+    flags: readonly string[],
+    logFile: string,
+    environment: Readonly<Record<string, string>>,
+  ) {
     // The channel lets the node know when this process is gone: it stops then. A group of its own keeps the terminal's
     // Ctrl-C from reaching it: this process asks it to stop, once.
     this.#child = spawn(process.execPath, [coxswainFile, place.role, ...flags], {
+      env: { ...process.env, ...environment },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       detached: true,
     });

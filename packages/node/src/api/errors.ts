@@ -6,6 +6,7 @@ export enum Status {
   InvalidArgument = 3,
   DeadlineExceeded = 4,
   NotFound = 5,
+  PermissionDenied = 7,
   Unknown = 2,
   ResourceExhausted = 8,
   FailedPrecondition = 9,

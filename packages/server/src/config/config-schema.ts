@@ -204,7 +204,7 @@ const definitions = {
 
   'rest.address': address(
     'http://127.0.0.1:8079',
-    'URL of the HTTP listener for /metrics, /healthz, /readyz and the HTTP API of TiDB-Binlog, which can pause and close nodes. The schemes https and unixs ask for TLS.',
+    'URL of the HTTP listener for the console, /metrics, /healthz, /readyz and the HTTP API of TiDB-Binlog, which can pause and close nodes. The schemes https and unixs ask for TLS.',
   ),
   'rest.cert-filename': own(
     text('file', 'none', 'Certificate that the HTTP listener shows, in PEM. Needed for https and unixs.'),
@@ -223,6 +223,19 @@ const definitions = {
     secret(
       'anyone may ask',
       'Token that requests to the HTTP listener must present, those for /metrics too. /healthz, /livez and /readyz never need one; PUT /state and /debug need maintenance.token instead where that is set.',
+    ),
+  ),
+  'rest.console-token': own(
+    secret(
+      'rest.token, else maintenance.token',
+      'Token that the console asks for. Where none of them is set the console shows everything to whoever reaches it, and changes nothing.',
+    ),
+  ),
+  'rest.host-names': own(
+    text(
+      'names',
+      'those of this node in other options',
+      'Names, separated by commas, by which browsers may reach the console beside addresses, localhost and the name of the machine. Its API refuses others, so that no other site can make a name of its own lead here.',
     ),
   ),
   'rest.read-timeout': durationMs(

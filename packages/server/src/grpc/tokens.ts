@@ -1,7 +1,13 @@
 import type { Config } from '../config/config-schema.js';
 import { Token } from './bearer-token.js';
 
-const tokenNames = ['tables.token', 'maintenance.token', 'clone.token', 'rest.token'] as const;
+const tokenNames = [
+  'tables.token',
+  'maintenance.token',
+  'clone.token',
+  'rest.token',
+  'rest.console-token',
+] as const;
 type TokenName = (typeof tokenNames)[number];
 
 /** The tokens of a server, each by the name of its option. They can be replaced while the server runs. */
@@ -14,6 +20,7 @@ export class Tokens {
       'maintenance.token': new Token(config['maintenance.token']),
       'clone.token': new Token(config['clone.token']),
       'rest.token': new Token(config['rest.token']),
+      'rest.console-token': new Token(config['rest.console-token']),
     };
   }
 

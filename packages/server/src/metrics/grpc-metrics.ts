@@ -22,7 +22,7 @@ const codeNames = [
 ] as const;
 
 /** The upper bounds of the histogram's buckets in seconds: Prometheus's defaults, and finer ones below. */
-const boundsSeconds = [
+export const BOUNDS_SECONDS = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 ] as const;
 
@@ -37,7 +37,7 @@ export class MethodMetrics {
   messagesReceived = 0;
   messagesSent = 0;
   readonly handled = new Float64Array(codeNames.length);
-  readonly buckets = new Float64Array(boundsSeconds.length);
+  readonly buckets = new Float64Array(BOUNDS_SECONDS.length);
   secondsSum = 0;
   /** The calls that took `SLOW_CALL_MS` or longer. */
   slow = 0;
@@ -63,8 +63,8 @@ export class MethodMetrics {
     const seconds = (nowMs - beganAtMs) / 1000;
     this.secondsSum += seconds;
     if (nowMs - beganAtMs >= SLOW_CALL_MS) this.slow++;
-    for (let i = 0; i < boundsSeconds.length; i++) {
-      if (seconds <= boundsSeconds[i]!) {
+    for (let i = 0; i < BOUNDS_SECONDS.length; i++) {
+      if (seconds <= BOUNDS_SECONDS[i]!) {
         this.buckets[i]!++;
         return;
       }
@@ -134,7 +134,7 @@ function describeMethods(methods: readonly MethodMetrics[]): MetricJson[] {
     });
     let cumulative = 0;
     const metricName = 'grpc_server_handling_seconds';
-    boundsSeconds.forEach((le, index) => {
+    BOUNDS_SECONDS.forEach((le, index) => {
       cumulative += metrics.buckets[index]!;
       seconds.push({ metricName: `${metricName}_bucket`, labels: { ...labels, le }, value: cumulative });
     });

@@ -1,5 +1,6 @@
 import { createServer } from 'node:https';
 import type { Socket } from 'node:net';
+import { API_PREFIX } from '@coxswain/console';
 import { ApiError, type Readiness } from '@coxswain/node';
 import type { Log } from '@coxswain/runtime';
 import fastify, {
@@ -86,9 +87,9 @@ export class AdminApi {
     this.#http.addHook('preClose', async () => {
       for (const socket of this.#connections) socket.destroy();
     });
-    // Nobody reads the body of a request, whatever its content and type.
+    // Except for the console's API nobody reads the body of a request, whatever its content and type.
     this.#http.addHook('onRequest', (request, _reply, done) => {
-      delete request.raw.headers['content-type'];
+      if (!request.url.startsWith(`${API_PREFIX}/`)) delete request.raw.headers['content-type'];
       done();
     });
     this.#http.removeAllContentTypeParsers();

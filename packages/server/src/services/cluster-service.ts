@@ -1,8 +1,9 @@
-import { type ArchiveStatus, type TableArchiveStatus, tableWarnings } from '@coxswain/archive';
-import { describeShortage, errors, type NodeParts, type NodeStatus, type TableStatus } from '@coxswain/node';
+import type { ArchiveStatus, TableArchiveStatus } from '@coxswain/archive';
+import { errors, type NodeParts } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
 import type { FollowerSighting, ReplicationStatus, TableReplication } from '@coxswain/replication';
 import { type Method, unary } from '../grpc/call.js';
+import { nodeProblems, tableProblems } from './problems.js';
 
 /** The parts of regatta.v1.Cluster's answers that do not come from the node's own status. */
 export interface ClusterServiceOptions {
@@ -61,17 +62,14 @@ export class ClusterService {
     const following =
       this.#node.reports.status().role === 'follower' ? await this.#options.replication() : undefined;
     const ofNode = this.#node.reports.status();
-    const { nodeId, role, clusterId, tables, isDiskFull, diskShortage } = ofNode;
+    const { nodeId, role, clusterId, tables } = ofNode;
     const archived = this.#options.archive();
-    const problems: string[] = [];
-    if (isDiskFull) {
-      const which = diskShortage === undefined ? 'the disk is full' : describeShortage(diskShortage);
-      problems.push(`${which}: writes are refused until there is room`);
-    }
-    problems.push(...clusterProblems(ofNode));
-    if (following?.error !== undefined) problems.push(`replication: ${following.error}`);
-    for (const warning of archived?.warnings ?? []) problems.push(`archive: ${warning}`);
-    problems.push(...this.#options.errors());
+    const problems = nodeProblems({
+      status: ofNode,
+      replication: following,
+      archive: archived,
+      others: this.#options.errors(),
+    });
     const archives = new Map(archived?.tables.map((table) => [table.name, table]));
     const replications = new Map(following?.tables.map((table) => [table.name, table]));
     const byName = new Map<string, regatta.TableStatus>();
@@ -117,38 +115,6 @@ export class ClusterService {
       unary(regatta.ClusterService.status, (request) => this.status(request)),
     ];
   }
-}
-
-/** Returns why the node knows no cluster, or why its cluster makes no tables. */
-function clusterProblems({ clusterId, role, meta, members, peers }: NodeStatus): string[] {
-  if (clusterId === undefined) {
-    const answering = 1 + peers.filter(({ isConnected }) => isConnected).length;
-    return [errors.notFormed(answering, members.length).message];
-  }
-  const problems = meta ? replicaProblems(meta) : [];
-  if (role === undefined && problems.length === 0) problems.push('nothing of it is applied here yet');
-  return problems.map((problem) => `the meta group: ${problem}`);
-}
-
-/** Returns why a replica does not serve, or why its group accepts no writes. */
-function replicaProblems({ error, leaderless }: TableStatus): string[] {
-  const problems = error === undefined ? [] : [error];
-  if (leaderless !== undefined) problems.push(`no leader: ${leaderless.reason}`);
-  return problems;
-}
-
-/** Returns all problems of a table on this node; each text names the table. */
-function tableProblems(
-  table: TableStatus,
-  replication: TableReplication | undefined,
-  archive: TableArchiveStatus | undefined,
-): string[] {
-  const problems = replicaProblems(table).map((problem) => `table '${table.name}': ${problem}`);
-  if (replication?.error !== undefined) {
-    problems.push(`replication of table '${table.name}': ${replication.error}`);
-  }
-  for (const warning of archive ? tableWarnings(archive) : []) problems.push(`archive: ${warning}`);
-  return problems;
 }
 
 function toWireReplication(table: TableReplication): regatta.TableReplication {

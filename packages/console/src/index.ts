@@ -1,0 +1,2 @@
+export * from './api.js';
+export { webDirectory } from './web-directory.js';
