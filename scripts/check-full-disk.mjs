@@ -240,8 +240,8 @@ function expectNamed(line, path) {
   assert.ok(Number.isInteger(freeBytes) && Number.isInteger(wantedBytes) && freeBytes < wantedBytes, line);
 }
 
-const FULL_TEXT = 'the disk is full, or nearly';
-const ROOM_TEXT = 'there is room on the disk again';
+const FULL_TEXT = '"event":"disk-full"';
+const ROOM_TEXT = '"event":"disk-has-room"';
 
 async function makePorts(count) {
   const ports = await findFreePorts(3 * count);

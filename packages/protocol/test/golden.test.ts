@@ -166,6 +166,7 @@ const goldens: readonly Golden[] = [
     },
     '08 01 10 ac 02 18 03 20 04 28 05 30 06 38 07',
   ),
+  golden('Position', events.Position, { startedAtMs: 300n, sequence: 1n }, '08 ac 02 10 01'),
   golden(
     'WatchRequest after',
     events.WatchRequest,

@@ -70,13 +70,16 @@ describe('Events.Watch of a node', () => {
   test('goes on after an event that the caller has, and begins anew after one of another start', async () => {
     const [first, ...all] = await ask({});
     const { startedAtMs, sequence } = first!.position!;
-    const goingOn = (position: events.Position) => ask({ since: { $case: 'after', value: position } });
-    expect((await goingOn({ startedAtMs, sequence: sequence - 1n })).slice(1)).toEqual(all.slice(-1));
-    expect(await goingOn({ startedAtMs, sequence })).toHaveLength(1);
-    expect((await goingOn({ startedAtMs: startedAtMs - 1n, sequence: 1_000n })).slice(1)).toEqual(all);
-    const since = (timeMs: bigint) => ask({ since: { $case: 'timeMs', value: timeMs } });
-    expect((await since(all.at(-1)!.timeMs)).slice(1).at(-1)).toEqual(all.at(-1));
-    expect(await since(all.at(-1)!.timeMs + 1n)).toHaveLength(1);
+    /** The events of an answer that had happened by then: a busy machine may add one about a slow request. */
+    const known = (answer: readonly events.Event[]) =>
+      answer.slice(1).filter(({ position }) => position!.sequence <= sequence);
+    const goingOn = (value: events.Position) => ask({ since: { $case: 'after', value } });
+    expect(known(await goingOn({ startedAtMs, sequence: sequence - 1n }))).toEqual(all.slice(-1));
+    expect(known(await goingOn({ startedAtMs, sequence }))).toEqual([]);
+    expect(known(await goingOn({ startedAtMs: startedAtMs - 1n, sequence: 1_000n }))).toEqual(all);
+    const since = (value: bigint) => ask({ since: { $case: 'timeMs', value } });
+    expect(known(await since(all.at(-1)!.timeMs)).at(-1)).toEqual(all.at(-1));
+    expect(known(await since(all.at(-1)!.timeMs + 1n))).toEqual([]);
   });
 
   test('sends each event as it happens to those who follow, and ends in order when the node stops', async () => {
@@ -100,9 +103,11 @@ describe('Events.Watch of a node', () => {
     await until('it has begun', () => watched.got.length > 0);
     node.server.journal.log(kinds.calm);
     node.server.journal.log(kinds.bad, { reason: 'why' });
-    await until('the warning has come', () => watched.got.at(-1)!.code === 'bad');
+    // A busy machine may add a warning about itself.
+    const bad = () => watched.got.find(({ code }) => code === 'bad');
+    await until('the warning has come', () => bad() !== undefined);
     expect(watched.got.slice(1).every(({ severity }) => severity >= SEVERITY_WARN)).toBe(true);
-    expect(watched.got.at(-1)).toMatchObject({ fields: { reason: 'why' }, advice: 'Mend it.' });
+    expect(bad()).toMatchObject({ fields: { reason: 'why' }, advice: 'Mend it.' });
     watched.cancel();
     expect(await failureOf(watched.ended)).toMatchObject({ code: status.CANCELLED });
   });
