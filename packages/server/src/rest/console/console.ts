@@ -61,6 +61,7 @@ export class Console {
   readonly #guard: ConsoleGuard;
   readonly #files = new StaticFiles(webDirectory);
   readonly #samples: Samples;
+  readonly #sections: LiveSections;
   readonly #feed: LiveFeed;
   readonly #browser: DataBrowser;
   readonly #actions: ConsoleActions;
@@ -79,6 +80,7 @@ export class Console {
       tables: hasTables,
     });
     const sections = new LiveSections({ ...options, allows }, () => this.#samples);
+    this.#sections = sections;
     this.#samples = new Samples({
       node,
       grpc,
@@ -101,6 +103,7 @@ export class Console {
   }
 
   start(): void {
+    this.#sections.start();
     this.#samples.start();
   }
 
