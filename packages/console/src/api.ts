@@ -275,7 +275,7 @@ export const SAMPLE_FIELDS = [
 ] as const;
 export type SampleField = (typeof SAMPLE_FIELDS)[number];
 
-/** What was measured in one second: rates each second, latencies in milliseconds, sizes in bytes. */
+/** What was measured in one second: rates each second, latencies in milliseconds, shares of a core, sizes in bytes. */
 export interface Sample {
   /** Milliseconds since 1970. */
   readonly atMs: number;

@@ -28,10 +28,9 @@ const fsyncLines: readonly Line[] = [
   { name: '50 %', value: field('fsync.p50') },
   { name: '99 %', value: field('fsync.p99') },
 ];
-const trafficLines: readonly Line[] = [
-  { name: 'log to disk', value: field('logBytes') },
-  { name: 'members', value: field('peerBytes') },
-];
+const syncLines: readonly Line[] = [{ name: 'syncs', value: field('fsyncs') }];
+const trafficLines: readonly Line[] = [{ name: 'sent and received', value: field('peerBytes') }];
+const logLines: readonly Line[] = [{ name: 'log', value: field('logBytes') }];
 
 /** The node that is asked: its resources, disks, certificates and options; and what operators want of members. */
 export function NodePage({ ask }: PageProps) {
@@ -56,11 +55,23 @@ export function NodePage({ ask }: PageProps) {
         <Panel title="Memory">
           <Plot title="Memory" samples={samples} lines={memoryLines} format={formatBytes} isBytes />
         </Panel>
-        <Panel title="Syncs of the log" note="milliseconds until a write is on the disk">
-          <Plot title="Syncs of the log" samples={samples} lines={fsyncLines} format={formatFigure} />
+        <Panel title="Time of a sync" note="milliseconds until a write is on the disk">
+          <Plot title="Time of a sync" samples={samples} lines={fsyncLines} format={formatFigure} />
         </Panel>
-        <Panel title="Traffic" note="bytes each second">
-          <Plot title="Traffic" samples={samples} lines={trafficLines} format={formatBytes} isBytes />
+        <Panel title="Syncs each second" note="each makes all writes durable that wait for it">
+          <Plot title="Syncs each second" samples={samples} lines={syncLines} format={formatFigure} />
+        </Panel>
+        <Panel title="Traffic between members" note="bytes each second">
+          <Plot
+            title="Traffic between members"
+            samples={samples}
+            lines={trafficLines}
+            format={formatBytes}
+            isBytes
+          />
+        </Panel>
+        <Panel title="Log on disk" note="of all tables, with the space that it keeps ahead">
+          <Plot title="Log on disk" samples={samples} lines={logLines} format={formatBytes} isBytes />
         </Panel>
       </div>
       <Disks />
@@ -75,7 +86,7 @@ type Disk = DiskSection['disks'][number];
 
 const diskColumns: readonly Column<Disk>[] = [
   { name: 'Disk', show: ({ disk }) => <code>{disk}</code> },
-  { name: 'Holds', show: ({ holds }) => holds.join(', ') },
+  { name: 'Holds', isMinor: true, show: ({ holds }) => holds.join(', ') },
   { name: 'Directory', isMinor: true, show: ({ directory }) => <code>{directory}</code> },
   {
     name: 'Left',
@@ -176,7 +187,7 @@ function Members({ ask }: Pick<PageProps, 'ask'>) {
       show: ({ clientUrls }) => <code>{clientUrls.join(' ') || '–'}</code>,
     },
     {
-      name: 'Replication to other clusters',
+      name: 'Replication',
       show: (member) =>
         member.state === 'online' ? (
           <button type="button" disabled={!mayAct} onClick={() => ask(pauseDeed(member, isLeaderCluster))}>

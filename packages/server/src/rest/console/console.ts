@@ -55,6 +55,7 @@ export class Console {
   readonly #guard: ConsoleGuard;
   readonly #files = new StaticFiles(webDirectory);
   readonly #samples: Samples;
+  readonly #sections: LiveSections;
   readonly #feed: LiveFeed;
   readonly #browser: DataBrowser;
   readonly #actions: ConsoleActions;
@@ -73,6 +74,7 @@ export class Console {
       tables: hasTables,
     });
     const sections = new LiveSections({ ...options, allows }, () => this.#samples);
+    this.#sections = sections;
     this.#samples = new Samples({
       node,
       grpc,
@@ -95,6 +97,7 @@ export class Console {
   }
 
   start(): void {
+    this.#sections.start();
     this.#samples.start();
   }
 

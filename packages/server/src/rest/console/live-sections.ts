@@ -73,6 +73,11 @@ export class LiveSections {
     return this.#followers;
   }
 
+  /** Looks at what members ask about, so that the first answer has it. */
+  start(): void {
+    this.#disks.refresh(performance.now());
+  }
+
   /** Begins to ask for what is not known without a wait: it is shown when it is there. */
   refresh(nowMs: number): void {
     this.#followers.refresh(nowMs);

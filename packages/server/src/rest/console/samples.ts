@@ -25,7 +25,7 @@ export interface SampledParts {
 
 /** The counters of which the growth in a second is a rate. */
 type Counters = Readonly<
-  Record<'writes' | 'linearizable' | 'serializable' | 'failed' | 'fsyncs' | 'logBytes' | 'peerBytes', number>
+  Record<'writes' | 'linearizable' | 'serializable' | 'failed' | 'fsyncs' | 'peerBytes', number>
 > & {
   readonly methods: readonly number[];
 };
@@ -110,6 +110,7 @@ export class Samples {
     const busy = performance.eventLoopUtilization(utilization, this.#utilization).utilization;
     this.#utilization = utilization;
     const memory = process.memoryUsage();
+    const { proposals, walBytes } = this.#parts.node.reports.metrics();
     const ownLag = this.#parts.ownLag();
     const lag = this.#parts.followerLag();
     const values = [
@@ -118,12 +119,12 @@ export class Samples {
       rate('linearizable'),
       rate('serializable'),
       rate('failed'),
-      this.#parts.node.reports.metrics().proposals.pending,
+      proposals.pending,
       ...this.#stages.flatMap((stage) => milliseconds(stage.next(QUANTILES))),
       ...milliseconds(this.#write.next(QUANTILES)),
       rate('fsyncs'),
       ...milliseconds(this.#fsync.next(QUANTILES)),
-      rate('logBytes'),
+      walBytes,
       rate('peerBytes'),
       cpu,
       busy,
@@ -136,7 +137,7 @@ export class Samples {
   }
 
   #count(): Counters {
-    const { proposals, reads, walSyncs, walBytes, peerBytesSent, peerBytesReceived } =
+    const { proposals, reads, walSyncs, peerBytesSent, peerBytesReceived } =
       this.#parts.node.reports.metrics();
     return {
       methods: this.#methods.map(({ handled }) => sum(handled)),
@@ -145,7 +146,6 @@ export class Samples {
       serializable: reads.serializable,
       failed: sum(this.#methods.map(({ handled }) => sum(handled) - handled[0]!)),
       fsyncs: walSyncs,
-      logBytes: walBytes,
       peerBytes: peerBytesSent + peerBytesReceived,
     };
   }
