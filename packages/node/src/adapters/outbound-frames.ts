@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { FrameGatherer } from './frame-gatherer.js';
 import { ACCEPTANCE, MESSAGE_BYTES_MAX, OpeningReader, PREFACES } from './peer-protocol.js';
 import { LOOKS_UNTIL_SILENT } from './silence.js';
@@ -8,6 +9,7 @@ const BACKLOG_BYTES_MAX = 64 * 1024 * 1024;
 /** A connection that is not up by then is given up: the system alone would try its first packet for minutes. */
 const DIAL_MS_MAX = 2000;
 
+const REFUSED = 'the other side hung up: it may not take the certificate that is shown to it';
 const NOTHING = Buffer.alloc(0);
 
 /** A connection that this node dialled for its frames. What comes back only shows that they arrive. */
@@ -42,8 +44,11 @@ export class OutboundFrames {
     socket.once('end', () => socket.destroy());
     socket.once('close', () => {
       clearTimeout(timer);
+      // In TLS 1.3 a peer that refuses the certificate of this node does so after the handshake, and only hangs up.
+      const isRefusal = opening !== undefined && socket instanceof TLSSocket;
+      const closed = isRefusal ? REFUSED : 'the connection was closed';
       // Where a name has several addresses, and none of them answers, the error has no text.
-      onLost(this.#cause?.message || this.#cause?.code || 'the connection was closed');
+      onLost(this.#cause?.message || this.#cause?.code || closed);
     });
     socket.write(PREFACES.frames);
   }
