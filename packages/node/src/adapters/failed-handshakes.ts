@@ -1,5 +1,6 @@
 import type { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 
 /** A peer that failed a TLS handshake with a listener of this node, and the reason. */
 export interface FailedHandshake {
@@ -18,14 +19,30 @@ export function watchHandshakes(listener: EventEmitter, onFailed: (failed: Faile
   listener.prependListener('connection', (socket: Socket) => void socket.remoteAddress);
   listener.on(
     'tlsClientError',
-    (error: Error & { code?: string; reason?: string }, socket: Socket & { _parent?: Socket }) => {
+    (error: Error & { code?: string; reason?: string }, socket: RefusedSocket) => {
       onFailed({
         from: socket.remoteAddress ?? socket._parent?.remoteAddress,
-        // OpenSSL's full message holds memory addresses and lines of its source.
-        reason: error.reason ?? error.message,
+        // OpenSSL's whole message has addresses of memory and lines of its source.
+        reason: whyDistrusted(socket) ?? error.reason ?? error.message,
       });
       // After any other failure Node still sends an alert, and hangs up itself.
       if (error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT') socket.destroy();
     },
   );
+}
+
+/** The socket of a handshake that failed, of which Node's own parts are used too. */
+type RefusedSocket = Socket & Partial<Pick<TLSSocket, 'authorizationError'>> & { readonly _parent?: Socket };
+
+/**
+ * Returns in words why this side does not trust the certificate that a peer shows; undefined when that is not why the
+ * handshake failed. Node hangs up on such a peer, and reports that as though the peer had done it.
+ */
+function whyDistrusted({ authorizationError }: RefusedSocket): string | undefined {
+  // A code such as CERT_HAS_EXPIRED, or null.
+  if (!authorizationError) return undefined;
+  return String(authorizationError)
+    .toLowerCase()
+    .replaceAll('_', ' ')
+    .replace(/\bcert\b/, 'certificate');
 }

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { FrameGatherer } from './frame-gatherer.js';
 import { ACCEPTANCE, MESSAGE_BYTES_MAX, OpeningReader, PREFACES } from './peer-protocol.js';
 import { LOOKS_UNTIL_SILENT } from './silence.js';
@@ -14,6 +15,7 @@ const BACKLOG_BYTES_MAX = 64 * 1024 * 1024;
  */
 const DIAL_MS_MAX = 2000;
 
+const REFUSED = 'the other side hung up: it may not take the certificate that is shown to it';
 const NOTHING = Buffer.alloc(0);
 
 /** A connection that this node dialled for its frames. The bytes that come back only show that the frames arrive. */
@@ -51,8 +53,11 @@ export class OutboundFrames {
     socket.once('end', () => socket.destroy());
     socket.once('close', () => {
       clearTimeout(timer);
-      // When a name has several addresses and none of them answers, the error has no text.
-      onLost(this.#cause?.message || this.#cause?.code || 'the connection was closed');
+      // In TLS 1.3 a peer that refuses the certificate of this node does so after the handshake, and only hangs up.
+      const isRefusal = opening !== undefined && socket instanceof TLSSocket;
+      const closed = isRefusal ? REFUSED : 'the connection was closed';
+      // Where a name has several addresses, and none of them answers, the error has no text.
+      onLost(this.#cause?.message || this.#cause?.code || closed);
     });
     socket.write(PREFACES.frames);
   }

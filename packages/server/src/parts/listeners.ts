@@ -72,8 +72,8 @@ export class Listeners {
   }
 
   /**
-   * Opens the replication listener. A follower cluster refuses all calls there until it is promoted, so that a port
-   * which is taken only causes a warning.
+   * Opens the replication listener. Nobody replicates from a follower cluster until it is promoted, so that a
+   * port which is taken only causes a warning there.
    */
   async #listenForFollowers(methods: readonly Method[], snapshots: SnapshotHttp): Promise<void> {
     const { config, role, log } = this.#shared;
