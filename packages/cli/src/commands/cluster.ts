@@ -28,7 +28,7 @@ function tablesCommand(): Command {
     print(flags, { id }, { simple: [id], head: ['ID', 'NAME'], rows: [[id, name]] });
   });
   const remove = withConnectionFlags(
-    new Command('delete').description('Delete a table with all of its keys.').argument('<name>'),
+    new Command('delete').description('Delete a table with all of its keys.').argument('<table>'),
   ).option('--yes', 'Do not ask.', false);
   remove.action(async (name: string) => {
     const flags = { ...connectionFlags(remove), ...remove.opts<{ readonly yes: boolean }>() };

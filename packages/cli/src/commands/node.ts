@@ -25,7 +25,8 @@ export async function runNode(role: Role, argv: readonly string[]): Promise<void
   await prepare(nodeCommand(role)).parseAsync([...argv], { from: 'user' });
 }
 
-function nodeCommand(role: Role): Command {
+/** Makes the command that runs a node, with the options of its role. */
+export function nodeCommand(role: Role): Command {
   const command = new Command(`coxswain ${role}`)
     .description(`Run one node of a ${role} cluster, until SIGTERM or SIGINT.`)
     .option('--config <file>', 'YAML file with any of these options. (default: see below; empty: none)')

@@ -51,6 +51,10 @@ const groups: readonly CommandGroup[] = [
     load: async () => [(await import('./bench.js')).benchCommand()],
   },
   {
+    names: ['completion'],
+    load: async () => [(await import('./completion.js')).completionCommand()],
+  },
+  {
     // The flag --version needs no command at all.
     names: ['version', '--version'],
     load: async () => [
