@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Coxswain, compare, operation } from '@coxswain/client';
 import { Argument, Command } from 'commander';
+import { withExamples } from '../command-line.js';
 import {
   type ConnectionFlags,
   connectionFlags,
@@ -44,6 +45,11 @@ export function benchCommand(): Command {
       .option('--value-size <bytes>', 'Size of a value in bytes.', parseCount, 256)
       .option('--keys <number>', 'Keys to choose from at random.', parseCount, 10_000)
       .option('--no-linearizable', 'Answer reads from what the node has, which may be stale.'),
+  );
+  withExamples(
+    command,
+    'coxswain bench put',
+    'coxswain bench mixed --clients 256 --seconds 30 --table users',
   );
   return command.action(async (workload: Workload) => {
     const flags = { ...connectionFlags(command), ...command.opts<BenchFlags>() };

@@ -1,6 +1,7 @@
 import { type Coxswain, OutcomeUnknownError } from '@coxswain/client';
 import type { regatta } from '@coxswain/protocol';
 import { Command } from 'commander';
+import { withExamples } from '../command-line.js';
 import { confirm } from '../confirm.js';
 import { addressedFlags, withAddressFlag, withClient, withConnectionFlags } from '../connection-flags.js';
 import { counted } from '../counted.js';
@@ -32,6 +33,11 @@ function resetCommand(): Command {
     .option('--table <name>', 'Table to copy.')
     .option('--all', 'Copy every table, also from another leader cluster than before.', false)
     .option('--no-wait', 'Return without waiting for the end.');
+  withExamples(
+    command,
+    'coxswain reset --table users --endpoints 127.0.0.1:9443',
+    'coxswain reset --all --no-wait --endpoints 127.0.0.1:9443',
+  );
   return command.action(async () => {
     const flags = addressedFlags<ResetFlags>(command);
     const { table, all } = flags;
@@ -90,6 +96,7 @@ function promoteCommand(): Command {
       new Command('promote').description('Turn a follower cluster into a leader cluster, for good.'),
     ),
   ).option('--yes', 'Do not ask.', false);
+  withExamples(command, 'coxswain promote --endpoints 127.0.0.1:9443');
   return command.action(async () => {
     const flags = addressedFlags<PromoteFlags>(command);
     if (!flags.yes) await confirm(PROMOTE_QUESTION, 'promote cannot be undone');
@@ -123,6 +130,7 @@ function cloneCommand(): Command {
     ),
   );
   forget.addHelpText('after', FORGET_HELP);
+  withExamples(forget, 'coxswain clone forget');
   forget.action(async () => {
     const flags = addressedFlags<{ readonly address?: string }>(forget);
     const { donor, error } = await withClient(flags, (client) => client.maintenance.forgetClone());

@@ -30,5 +30,5 @@ async function tableNames(words: readonly string[]): Promise<string[]> {
   const timeout = Math.min(flags.timeout, PATIENCE_MS);
   const { tables } = await withClient({ ...flags, timeout }, (client) => client.tables.list());
   // A line holds one name.
-  return tables.map(({ name }) => name).filter((name) => !/[\0-\x1f]/.test(name));
+  return tables.map(({ name }) => name).filter((name) => !/\p{Cc}/u.test(name));
 }
