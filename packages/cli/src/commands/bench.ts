@@ -11,6 +11,7 @@ import {
 import { counted } from '../counted.js';
 import { usageError } from '../exit.js';
 import { parseCount } from '../key-range.js';
+import { renderReport } from '../output.js';
 
 type Workload = 'put' | 'range' | 'txn' | 'mixed';
 
@@ -157,7 +158,7 @@ function report(
     errors: Object.fromEntries(errors),
   };
   if (flags.output === 'json') {
-    process.stdout.write(`${JSON.stringify(result)}\n`);
+    process.stdout.write(renderReport(result));
     return;
   }
   const { latencyMs } = result;

@@ -1,4 +1,4 @@
-import type { RangeOptions } from '@coxswain/client';
+import type { Bytes, RangeOptions } from '@coxswain/client';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { withExamples } from '../command-line.js';
 import { connectionFlags, withClient } from '../connection-flags.js';
@@ -102,12 +102,12 @@ function putCommand(): Command {
       if (flags.hex) throw usageError('put: lines of --stdin are bytes as they are, without --hex');
       const { putLines } = await import('../bulk.js');
       await withClient(flags, (client) =>
-        putLines(client, flags.table, { fromLine: flags.fromLine, skipBad: flags.skipBad }),
+        putLines(client, flags.table, flags),
       );
       return;
     }
     if (key === undefined) throw usageError('put: give a key and a value, or --stdin');
-    const bytes = value === undefined ? await readAll() : toBytes(value, flags.hex);
+    const bytes = value === undefined ? await readValue(flags.hex) : toBytes(value, flags.hex);
     await withClient(flags, async (client) => {
       const response = await client.put(flags.table, toBytes(key, flags.hex), bytes, {
         prevKv: flags.prevKv,
@@ -143,7 +143,7 @@ function delCommand(): Command {
       if (flags.hex) throw usageError('del: lines of --stdin are bytes as they are, without --hex');
       const { deleteLines } = await import('../bulk.js');
       await withClient(flags, (client) =>
-        deleteLines(client, flags.table, { fromLine: flags.fromLine, skipBad: flags.skipBad }),
+        deleteLines(client, flags.table, flags),
       );
       return;
     }
@@ -226,11 +226,17 @@ async function read(
   });
 }
 
+/** Reads a value from stdin: as it is, or, with --hex, as digits that may be broken into lines. */
+async function readValue(isHex: boolean): Promise<Bytes> {
+  const bytes = await readAll();
+  return isHex ? toBytes(bytes.toString('latin1').replace(/\s+/g, ''), isHex) : bytes;
+}
+
 /** The flags of a command that reads lines from stdin. */
 export interface BulkFlags {
   readonly stdin: boolean;
   readonly fromLine: number;
-  readonly skipBad?: string;
+  readonly skipBad: string | undefined;
 }
 
 /** Adds `--from-line` and `--skip-bad`; `which` says in their help which lines they are about. */

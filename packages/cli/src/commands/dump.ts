@@ -104,6 +104,7 @@ function loadCommand(): Command {
       loadLines(client, flags.table, {
         fromLine: flags.fromLine,
         skipBad: flags.skipBad,
+        output: flags.output,
         isPartial: flags.partial,
       }),
     );

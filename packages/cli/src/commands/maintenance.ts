@@ -6,6 +6,7 @@ import { confirm } from '../confirm.js';
 import { addressedFlags, withAddressFlag, withClient, withConnectionFlags } from '../connection-flags.js';
 import { counted } from '../counted.js';
 import { failure, usageError } from '../exit.js';
+import { printDone } from '../output.js';
 
 /** Milliseconds between two looks at the progress. */
 const LOOK_MS = 250;
@@ -48,7 +49,7 @@ function resetCommand(): Command {
       if (flags.wait)
         await untilReset(client, new Map([...before].filter(([name]) => all || name === table)));
     });
-    process.stdout.write('OK\n');
+    printDone(flags.output, 'OK', {});
   });
 }
 
@@ -101,8 +102,10 @@ function promoteCommand(): Command {
     const flags = addressedFlags<PromoteFlags>(command);
     if (!flags.yes) await confirm(PROMOTE_QUESTION, 'promote cannot be undone');
     await withClient(flags, promote);
-    process.stdout.write(
-      'OK: this is a leader cluster now; its nodes may be started with "coxswain leader" from now on\n',
+    printDone(
+      flags.output,
+      'OK: this is a leader cluster now; its nodes may be started with "coxswain leader" from now on',
+      {},
     );
   });
 }
@@ -135,7 +138,9 @@ function cloneCommand(): Command {
     const flags = addressedFlags<{ readonly address?: string }>(forget);
     const { donor, error } = await withClient(flags, (client) => client.maintenance.forgetClone());
     const forgotten = `OK: the clone of ${donor} is forgotten${error && `, which failed: ${error}`}`;
-    process.stdout.write(`${donor === '' ? 'OK: there is no clone that failed' : forgotten}\n`);
+    printDone(flags.output, donor === '' ? 'OK: there is no clone that failed' : forgotten, {
+      ...(donor !== '' && { donor, error }),
+    });
   });
   return command.addCommand(forget);
 }
