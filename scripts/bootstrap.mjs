@@ -46,4 +46,5 @@ if (!process.argv.includes('--install-only')) {
   removeOrphans('bench');
   run(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-b']);
   run(process.execPath, [join(root, 'scripts', 'bundle.mjs')]);
+  run(process.execPath, [join(root, 'scripts', 'manual-pages.mjs')]);
 }

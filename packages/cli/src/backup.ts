@@ -165,6 +165,14 @@ function isContactLost({ code, errorCode }: CoxswainError): boolean {
 
 // ---- what is printed
 
+/** Returns a part of a manifest with its fields named as JSON of protobuf names them, such as fileName for file_name. */
+function camelNamed(part: object): object {
+  const entries = Object.entries(part);
+  return Object.fromEntries(
+    entries.map(([name, value]) => [name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()), value]),
+  ) as object;
+}
+
 function printPlan(
   flags: TransferFlags,
   tables: readonly { readonly name: string; readonly sizeBytes: number }[],
@@ -190,6 +198,12 @@ function printBackup(
     file,
   ]);
   const sizeBytes = [...sizes.values()].reduce((sum, one) => sum + one, 0);
-  const json = { directory: directoryOf(flags), ...manifest, sizeBytes, seconds };
-  printRows(flags.output, json, ['TABLE', 'KEYS', 'REVISION', 'SIZE', 'FILE'], rows);
+  const report = {
+    directory: directoryOf(flags),
+    ...camelNamed(manifest),
+    tables: manifest.tables.map(camelNamed),
+    sizeBytes,
+    seconds,
+  };
+  printRows(flags.output, report, ['TABLE', 'KEYS', 'REVISION', 'SIZE', 'FILE'], rows);
 }

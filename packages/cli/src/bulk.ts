@@ -5,6 +5,7 @@ import { Presets, SingleBar } from 'cli-progress';
 import { counted } from './counted.js';
 import { DumpReader, MalformedLineError } from './dump-format.js';
 import { ExitCode, failure } from './exit.js';
+import { type OutputFormat, printDone } from './output.js';
 import { StdinLines } from './stdin.js';
 
 /** The most lines of a transaction, and the bytes from which on it is sent: one log entry holds all of them. */
@@ -24,6 +25,7 @@ export interface BulkOptions {
    * line ends the command.
    */
   readonly skipBad: string | undefined;
+  readonly output: OutputFormat;
 }
 
 /** The way in which a command reads its lines. */
@@ -53,7 +55,7 @@ export async function putLines(client: Coxswain, table: string, options: BulkOpt
       return { key, request: operation.put(key, line.subarray(separator + 1)) };
     },
   });
-  process.stdout.write(`OK ${pipeline.lineCount}\n`);
+  printDone(options.output, `OK ${pipeline.lineCount}`, { lines: pipeline.lineCount });
 }
 
 /**
@@ -80,7 +82,7 @@ export async function loadLines(
         : `the input is not a whole dump: ${dump.whyIncomplete}; --partial takes it as it is`,
     hasEnd: () => dump.hasEnd,
   });
-  process.stdout.write(`OK ${pipeline.lineCount}\n`);
+  printDone(options.output, `OK ${pipeline.lineCount}`, { lines: pipeline.lineCount });
 }
 
 /** Removes the keys of stdin, one on each line. Prints the number of keys that existed. */
@@ -92,7 +94,8 @@ export async function deleteLines(client: Coxswain, table: string, options: Bulk
       return { key: line, request: operation.deleteRange(line) };
     },
   });
-  process.stdout.write(`${pipeline.deletedCount}\n`);
+  const { lineCount: lines, deletedCount: deleted } = pipeline;
+  printDone(options.output, String(deleted), { lines, deleted });
 }
 
 interface Batch {

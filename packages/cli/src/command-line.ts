@@ -14,6 +14,11 @@ export function prepare(command: Command): Command {
   return command;
 }
 
+/** Adds examples to the end of a command's help, each a line as a person would type it. */
+export function withExamples(command: Command, ...lines: readonly string[]): Command {
+  return command.addHelpText('after', `\nExamples:\n${lines.map((line) => `  ${line}`).join('\n')}`);
+}
+
 /**
  * Describes an option for the help. That a switch is off and a list is empty unless they are given goes without saying.
  */

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import type { mvcc, regatta } from '@coxswain/protocol';
-import { toProtobufJson } from './protobuf-json.js';
+import { reportToJson, toProtobufJson } from './protobuf-json.js';
 import { Writer } from './writer.js';
 
 /** The format in which results are shown. */
@@ -30,14 +30,24 @@ export function renderJson(message: object): string {
   return `${JSON.stringify(toProtobufJson(message))}\n`;
 }
 
-/** Prints rows in any format. As JSON it prints the value `json` instead. */
+/** Formats what a command has to say of its own, and is no message of the API, as one line in the same form. */
+export function renderReport(report: object): string {
+  return `${JSON.stringify(reportToJson(report))}\n`;
+}
+
+/** Prints that a command is done, as text or, as JSON, as a report. */
+export function printDone(format: OutputFormat, text: string, report: object): void {
+  process.stdout.write(format === 'json' ? renderReport(report) : `${text}\n`);
+}
+
+/** Prints rows in any format. As JSON it prints a report instead. */
 export function printRows(
   format: OutputFormat,
-  json: object,
+  report: object,
   head: readonly string[],
   rows: readonly (readonly string[])[],
 ): void {
-  if (format === 'json') process.stdout.write(`${JSON.stringify(json)}\n`);
+  if (format === 'json') process.stdout.write(renderReport(report));
   else if (format === 'table') process.stdout.write(renderTable(head, rows));
   else process.stdout.write(rows.map((row) => `${row.join(', ')}\n`).join(''));
 }

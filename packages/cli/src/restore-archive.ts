@@ -77,14 +77,14 @@ function printPoint(
   const leftOut =
     leftOutRevision === 0n
       ? undefined
-      : { revision: Number(leftOutRevision), time: new Date(Number(leftOutTimeMs)).toISOString() };
+      : { revision: leftOutRevision, time: new Date(Number(leftOutTimeMs)).toISOString() };
   const json = {
     table,
     from,
-    revision: Number(revision),
+    revision,
     ...(time !== undefined && { time }),
-    shard: Number(fromShardId),
-    ...(dryRun ? { dryRun: true } : { keys: Number(keyCount) }),
+    shard: fromShardId,
+    ...(dryRun ? { dryRun: true } : { keys: keyCount }),
     ...(leftOut !== undefined && { leftOut }),
   };
   const row = [

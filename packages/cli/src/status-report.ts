@@ -215,7 +215,7 @@ function statusRows(endpoint: string, response: regatta.StatusResponse): string[
 }
 
 /** Returns the faults of a table. A stock server does not report that a table has no leader. */
-function problemsOf({ errors, leader }: regatta.TableStatus): readonly string[] {
+export function problemsOf({ errors, leader }: regatta.TableStatus): readonly string[] {
   return errors.length === 0 && leader === '0' ? ['no leader'] : errors;
 }
 

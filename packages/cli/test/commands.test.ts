@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { Coxswain, operation } from '@coxswain/client';
 import { eventually, findFreePorts, TemporaryDirectory } from '@coxswain/testing';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { Command, coxswainFile, NodeCommand, type Outcome, run } from './support/command.js';
+import { Command, coxswainFile, NodeCommand, type Outcome, parseReport, run } from './support/command.js';
 import { runHere } from './support/command-here.js';
 import { selfSigned } from './support/self-signed.js';
 
@@ -235,7 +235,12 @@ describe('data (docs/compatibility.md, "What scripts may rely on")', () => {
       expect(await left(flag, revision, 0n)).toBe('1\n');
       expect(await left(flag, revision, outside)).toBe('0\n');
     }
-    expect(await output(['del', '--hex', '00', '--prefix'])).toBe('1\n');
+    // A value from stdin is hexadecimal, too; it may be broken into lines, and be empty.
+    expect(await output(['put', '--hex', '00fe'], '0a\n0d\n')).toBe('OK\n');
+    expect(await output(['get', '--hex', '00fe', '--print-value-only'])).toBe('\\x0a\\x0d\n');
+    expect(await output(['put', '--hex', '00fe'], '')).toBe('OK\n');
+    expectFailure(await command(['put', '--hex', '00fe'], { stdin: 'text' }), 2, /^--hex: /);
+    expect(await output(['del', '--hex', '00', '--prefix'])).toBe('2\n');
   });
 
   test('--sort-by and --order as etcdctl has them', async () => {
@@ -473,7 +478,7 @@ describe('the cluster', () => {
 
   test('bench tells rate, latency percentiles and errors', async () => {
     for (const workload of ['put', 'range', 'txn', 'mixed']) {
-      const result = JSON.parse(
+      const result = parseReport(
         await output(['bench', workload, '--seconds', '1', '--clients', '1', '--keys', '10', '-o', 'json']),
       ) as { workload: string; requests: number; latencyMs: { p50: number; p99: number }; errors: object };
       expect(result).toMatchObject({ workload, errors: {} });

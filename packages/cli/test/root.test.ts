@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals';
 import type { Command } from 'commander';
 import { program } from '../src/commands/root.js';
+import { wholeProgram } from '../src/commands/whole-program.js';
 import { runHere } from './support/command-here.js';
 
 test('every command is there when it is named, beside few others, and all are there for help', async () => {
@@ -25,6 +26,40 @@ test('every command and every option is described by whole sentences', async () 
     for (const { flags, description, hidden } of command.options) {
       if (!hidden)
         expect([flags, description]).toEqual([flags, expect.stringMatching(/^[A-Z].*[.]( [(].+[)])?$/)]);
+    }
+  }
+});
+
+/** Returns the lines of a command's help that a person may type, those that end with a backslash with what follows. */
+function examplesOf(command: Command): string[] {
+  let help = '';
+  command.configureOutput({ writeOut: (text) => (help += text) }).outputHelp();
+  const lines = help.replace(/ *\\\n */g, ' ').split('\n');
+  return lines.filter((line) => /^ {2}(\S.*[|(] ?)?coxswain [a-z]/.test(line)).map((line) => line.trim());
+}
+
+/** Returns the arguments of each `coxswain` of a line of shell. */
+function callsIn(line: string): string[][] {
+  const bare = line.replace(/ +#.*$/, '').replace(/ [<>] \S+/g, '');
+  return bare
+    .split(/[|()]/)
+    .map((part) => (part.match(/'[^']*'|\S+/g) ?? []).map((word) => word.replaceAll("'", '')))
+    .filter(([name]) => name === 'coxswain')
+    .map(([, ...args]) => args);
+}
+
+test('help of every command ends with examples, and each of them can be parsed', async () => {
+  for (const command of withChildren(await wholeProgram())) {
+    if (command.commands.length > 0) continue;
+    // The scripts of completion call it.
+    const path = `${command.parent!.name() === 'coxswain' ? '' : `${command.parent!.name()} `}${command.name()}`;
+    if (path === 'completion tables') continue;
+    const examples = examplesOf(command);
+    expect([path, examples.join('\n')]).toEqual([path, expect.stringContaining(`coxswain ${path}`)]);
+    for (const args of examples.flatMap(callsIn)) {
+      const root = await wholeProgram();
+      for (const each of withChildren(root)) each.action(() => undefined);
+      await expect(root.parseAsync(args, { from: 'user' })).resolves.toBe(root);
     }
   }
 });

@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import type { ArchiveFlags } from '../archive.js';
+import { withExamples } from '../command-line.js';
 import { usageError } from '../exit.js';
 import type { OutputFormat } from '../output.js';
 
@@ -13,11 +14,13 @@ export function archiveCommand(): Command {
   const list = withArchiveFlags(
     new Command('list').description('Show which revisions and moments of each table can be restored.'),
   );
+  withExamples(list, 'coxswain archive list --config /etc/coxswain/config.yaml');
   list.action(async () => (await import('../archive.js')).listArchive(archiveFlags(list)));
 
   const verify = withArchiveFlags(
     new Command('verify').description('Read every object. Exits with 1 if anything is wrong.'),
   );
+  withExamples(verify, 'coxswain archive verify --archive.target file:///backups/archive --table users');
   verify.action(async () => (await import('../archive.js')).verifyArchive(archiveFlags(verify)));
 
   const prune = withArchiveFlags(
@@ -32,6 +35,7 @@ export function archiveCommand(): Command {
       'Newest bases of each table that stay, however old they are.',
     )
     .option('--dry-run', 'Show what would be deleted, and delete nothing.', false);
+  withExamples(prune, 'coxswain archive prune --config /etc/coxswain/config.yaml --dry-run');
   prune.action(async () => (await import('../archive.js')).pruneArchive(archiveFlags(prune)));
 
   return command.addCommand(list).addCommand(verify).addCommand(prune);
@@ -102,8 +106,4 @@ const ARCHIVE_HELP = `
 The nodes of a cluster archive the log of every table if archive.target is set.
 These commands need no node. They take the options that begin with archive. as a
 node does: from flags, from the environment (COXSWAIN_ARCHIVE_TARGET,
-COXSWAIN_ARCHIVE_S3_SECRET_ACCESS_KEY, …) or from a node's configuration file.
-
-  coxswain archive list --config /etc/coxswain/config.yaml
-  coxswain archive verify --archive.target file:///backups/archive --table users
-  coxswain archive prune --config /etc/coxswain/config.yaml --dry-run`;
+COXSWAIN_ARCHIVE_S3_SECRET_ACCESS_KEY, …) or from a node's configuration file.`;

@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { withExamples } from '../command-line.js';
 import { type TransferFlags, transferFlags, withTransferFlags } from '../transfer-flags.js';
 
 /** Makes the command `backup`, which loads its modules when it runs. */
@@ -7,6 +8,11 @@ export function backupCommand(): Command {
     new Command('backup').description('Copy tables of a leader cluster into a directory.'),
   );
   command.addHelpText('after', BACKUP_HELP);
+  withExamples(
+    command,
+    'coxswain backup --dir /backups/monday',
+    'coxswain backup --dir /backups/monday --tables users,orders --rate 20MiB',
+  );
   return command.action(async () => {
     const { backUp } = await import('../backup.js');
     await backUp(transferFlags<TransferFlags>(command));
@@ -19,7 +25,4 @@ directory then holds a file <table>.bak for each (table-<hash>.bak where some
 disk would not take that name) and manifest.json, which names them and comes
 last: a directory without it is not a whole backup. If a backup breaks off, run
 the same command again, and it goes on where it ended. A table that has lost the
-history needed for that (storage.history-retention) is copied anew.
-
-  coxswain backup --dir /backups/monday
-  coxswain backup --dir /backups/monday --tables users,orders --rate 20MiB`;
+history needed for that (storage.history-retention) is copied anew.`;

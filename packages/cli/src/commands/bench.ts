@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Coxswain, compare, operation } from '@coxswain/client';
 import { Argument, Command } from 'commander';
+import { withExamples } from '../command-line.js';
 import {
   type ConnectionFlags,
   connectionFlags,
@@ -10,6 +11,7 @@ import {
 import { counted } from '../counted.js';
 import { usageError } from '../exit.js';
 import { parseCount } from '../key-range.js';
+import { renderReport } from '../output.js';
 
 type Workload = 'put' | 'range' | 'txn' | 'mixed';
 
@@ -44,6 +46,11 @@ export function benchCommand(): Command {
       .option('--value-size <bytes>', 'Size of a value in bytes.', parseCount, 256)
       .option('--keys <number>', 'Keys to choose from at random.', parseCount, 10_000)
       .option('--no-linearizable', 'Answer reads from what the node has, which may be stale.'),
+  );
+  withExamples(
+    command,
+    'coxswain bench put',
+    'coxswain bench mixed --clients 256 --seconds 30 --table users',
   );
   return command.action(async (workload: Workload) => {
     const flags = { ...connectionFlags(command), ...command.opts<BenchFlags>() };
@@ -151,7 +158,7 @@ function report(
     errors: Object.fromEntries(errors),
   };
   if (flags.output === 'json') {
-    process.stdout.write(`${JSON.stringify(result)}\n`);
+    process.stdout.write(renderReport(result));
     return;
   }
   const { latencyMs } = result;

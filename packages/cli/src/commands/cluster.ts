@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { askEach, print, printEach } from '../ask-each.js';
+import { withExamples } from '../command-line.js';
 import { confirmLoss } from '../confirm.js';
 import { connectionFlags, withClient, withConnectionFlags } from '../connection-flags.js';
 import { failure } from '../exit.js';
@@ -12,6 +13,7 @@ export function clusterCommands(): Command[] {
 
 function tablesCommand(): Command {
   const list = withConnectionFlags(new Command('list').description('List the tables.'));
+  withExamples(list, 'coxswain tables list', 'coxswain tables list -o json --endpoints 10.0.0.1:8443');
   list.action(async () => {
     const flags = connectionFlags(list);
     const response = await withClient(flags, (client) => client.tables.list());
@@ -22,14 +24,16 @@ function tablesCommand(): Command {
     });
   });
   const create = withConnectionFlags(new Command('create').description('Create a table.').argument('<name>'));
+  withExamples(create, 'coxswain tables create users');
   create.action(async (name: string) => {
     const flags = connectionFlags(create);
     const id = await withClient(flags, (client) => client.tables.create(name));
     print(flags, { id }, { simple: [id], head: ['ID', 'NAME'], rows: [[id, name]] });
   });
   const remove = withConnectionFlags(
-    new Command('delete').description('Delete a table with all of its keys.').argument('<name>'),
+    new Command('delete').description('Delete a table with all of its keys.').argument('<table>'),
   ).option('--yes', 'Do not ask.', false);
+  withExamples(remove, 'coxswain tables delete users', 'coxswain tables delete users --yes');
   remove.action(async (name: string) => {
     const flags = { ...connectionFlags(remove), ...remove.opts<{ readonly yes: boolean }>() };
     await withClient(flags, async (client) => {
@@ -43,6 +47,7 @@ function tablesCommand(): Command {
 
 function membersCommand(): Command {
   const list = withConnectionFlags(new Command('list').description('List the members of the cluster.'));
+  withExamples(list, 'coxswain members list -o table');
   list.action(async () => {
     const flags = connectionFlags(list);
     const response = await withClient(flags, (client) => client.cluster.memberList());
@@ -65,6 +70,7 @@ function healthCommand(): Command {
   const command = withConnectionFlags(
     new Command('health').description('Ask each endpoint whether it serves. Exits with 1 if one does not.'),
   );
+  withExamples(command, 'coxswain health', 'coxswain health --endpoints 10.0.0.1:8443 --timeout 1s');
   return command.action(async () => {
     const flags = connectionFlags(command);
     const answers = await askEach(flags, (client) => client.cluster.health());

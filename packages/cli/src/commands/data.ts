@@ -1,5 +1,6 @@
-import type { RangeOptions } from '@coxswain/client';
+import type { Bytes, RangeOptions } from '@coxswain/client';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { withExamples } from '../command-line.js';
 import { connectionFlags, withClient } from '../connection-flags.js';
 import { usageError } from '../exit.js';
 import {
@@ -46,6 +47,13 @@ function getCommand(): Command {
       .argument('<key>')
       .argument('[range-end]'),
   );
+  withExamples(
+    command,
+    'coxswain get greeting',
+    'coxswain get user/ --prefix --keys-only --limit 10',
+    'coxswain get greeting --revision 2 --print-value-only',
+    'coxswain get user/ --prefix --sort-by modify --order descend -o json',
+  );
   return command.action((key: string, rangeEnd: string | undefined) =>
     read(command, (flags) => keyRange(key, rangeEnd, flags)),
   );
@@ -57,6 +65,12 @@ function rangeCommand(): Command {
       .description('Show the keys from one up to, but without, another. Without bounds: every key.')
       .argument('[key]')
       .argument('[range-end]'),
+  );
+  withExamples(
+    command,
+    'coxswain range',
+    'coxswain range user/a user/m',
+    'coxswain range --count-only --min-mod-revision 1000',
   );
   return command.action((key: string | undefined, rangeEnd: string | undefined) =>
     read(command, (flags) => openKeyRange(key, rangeEnd, flags)),
@@ -71,6 +85,13 @@ function putCommand(): Command {
     .option('--prev-kv', 'Show the pair that the key had before.', false)
     .option('--stdin', 'Read pairs from stdin, one a line: key<TAB>value.', false);
   withBulkFlags(command);
+  withExamples(
+    command,
+    'coxswain put greeting hello',
+    'coxswain put --hex 00ff 0a0d',
+    'coxswain put photo < photo.jpg',
+    'coxswain put --stdin --table words < words.tsv',
+  );
   return command.action(async (key: string | undefined, value: string | undefined) => {
     const flags = {
       ...connectionFlags(command),
@@ -81,12 +102,12 @@ function putCommand(): Command {
       if (flags.hex) throw usageError('put: lines of --stdin are bytes as they are, without --hex');
       const { putLines } = await import('../bulk.js');
       await withClient(flags, (client) =>
-        putLines(client, flags.table, { fromLine: flags.fromLine, skipBad: flags.skipBad }),
+        putLines(client, flags.table, flags),
       );
       return;
     }
     if (key === undefined) throw usageError('put: give a key and a value, or --stdin');
-    const bytes = value === undefined ? await readAll() : toBytes(value, flags.hex);
+    const bytes = value === undefined ? await readValue(flags.hex) : toBytes(value, flags.hex);
     await withClient(flags, async (client) => {
       const response = await client.put(flags.table, toBytes(key, flags.hex), bytes, {
         prevKv: flags.prevKv,
@@ -106,6 +127,12 @@ function delCommand(): Command {
       .option('--stdin', 'Read the keys to delete from stdin, one a line.', false),
   );
   withBulkFlags(command);
+  withExamples(
+    command,
+    'coxswain del greeting --prev-kv',
+    'coxswain del user/ --prefix',
+    'coxswain range user/a user/m --keys-only | coxswain del --stdin',
+  );
   return command.action(async (key: string | undefined, rangeEnd: string | undefined) => {
     const flags = {
       ...connectionFlags(command),
@@ -116,7 +143,7 @@ function delCommand(): Command {
       if (flags.hex) throw usageError('del: lines of --stdin are bytes as they are, without --hex');
       const { deleteLines } = await import('../bulk.js');
       await withClient(flags, (client) =>
-        deleteLines(client, flags.table, { fromLine: flags.fromLine, skipBad: flags.skipBad }),
+        deleteLines(client, flags.table, flags),
       );
       return;
     }
@@ -135,6 +162,11 @@ function delCommand(): Command {
 function txnCommand(): Command {
   const command = dataCommand('txn').description(
     "Run a transaction that is read from stdin in etcdctl's form: compares, an empty line, the operations if they hold, an empty line, the operations if not.",
+  );
+  withExamples(
+    command,
+    `printf 'mod("greeting") = "3"\\n\\nput greeting bye\\n\\nget greeting\\n\\n' | coxswain txn`,
+    'coxswain txn --hex -o json < transaction.txt',
   );
   return command.action(async () => {
     const flags = { ...connectionFlags(command), ...command.opts<DataFlags>() };
@@ -194,11 +226,17 @@ async function read(
   });
 }
 
+/** Reads a value from stdin: as it is, or, with --hex, as digits that may be broken into lines. */
+async function readValue(isHex: boolean): Promise<Bytes> {
+  const bytes = await readAll();
+  return isHex ? toBytes(bytes.toString('latin1').replace(/\s+/g, ''), isHex) : bytes;
+}
+
 /** The flags of a command that reads lines from stdin. */
 export interface BulkFlags {
   readonly stdin: boolean;
   readonly fromLine: number;
-  readonly skipBad?: string;
+  readonly skipBad: string | undefined;
 }
 
 /** Adds `--from-line` and `--skip-bad`; `which` says in their help which lines they are about. */

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { withExamples } from '../command-line.js';
 import { connectionFlags, withClient } from '../connection-flags.js';
 import { DUMP_HEADER, dumpEnd, formatPair } from '../dump-format.js';
 import { usageError } from '../exit.js';
@@ -41,6 +42,11 @@ function dumpCommand(): Command {
     .option('--from-leader', 'Have the leader cluster answer, when asking a follower cluster.', false)
     .option('--revision <number>', 'Write the table as it was at this revision; 0: now.', parseCount, 0)
     .addHelpText('after', FORMAT_HELP);
+  withExamples(
+    command,
+    'coxswain dump --table users > users.dump',
+    'coxswain dump --prefix eu/ | coxswain load --table eu',
+  );
   return command.action(async (key: string | undefined, rangeEnd: string | undefined) => {
     const flags = { ...connectionFlags(command), ...command.opts<DumpFlags>() };
     if (flags.output !== 'simple') throw usageError('dump: has one format, without --output');
@@ -81,6 +87,11 @@ function loadCommand(): Command {
       false,
     )
     .addHelpText('after', FORMAT_HELP);
+  withExamples(
+    command,
+    'coxswain load --table users-again < users.dump',
+    'coxswain load --from-line 5001 --skip-bad refused.dump < users.dump',
+  );
   return command.action(async () => {
     const flags = {
       ...connectionFlags(command),
@@ -93,6 +104,7 @@ function loadCommand(): Command {
       loadLines(client, flags.table, {
         fromLine: flags.fromLine,
         skipBad: flags.skipBad,
+        output: flags.output,
         isPartial: flags.partial,
       }),
     );
@@ -104,8 +116,4 @@ A line is key<TAB>value. In both, \\\\ is a backslash, \\t, \\n and \\r are thos
 characters, and \\xNN is any other byte. Lines that begin with # are comments; the
 last one holds the number of pairs, by which load notices a file that was cut
 short. Revisions and versions are not part of a dump: for those, see coxswain
-backup.
-
-  coxswain dump --table users > users.dump
-  coxswain load --table users-again < users.dump
-  coxswain dump --prefix eu/ | coxswain load --table eu`;
+backup.`;

@@ -1,10 +1,12 @@
 import { type Coxswain, OutcomeUnknownError } from '@coxswain/client';
 import type { regatta } from '@coxswain/protocol';
 import { Command } from 'commander';
+import { withExamples } from '../command-line.js';
 import { confirm } from '../confirm.js';
 import { addressedFlags, withAddressFlag, withClient, withConnectionFlags } from '../connection-flags.js';
 import { counted } from '../counted.js';
 import { failure, usageError } from '../exit.js';
+import { printDone } from '../output.js';
 
 /** Milliseconds between two looks at the progress. */
 const LOOK_MS = 250;
@@ -32,6 +34,11 @@ function resetCommand(): Command {
     .option('--table <name>', 'Table to copy.')
     .option('--all', 'Copy every table, also from another leader cluster than before.', false)
     .option('--no-wait', 'Return without waiting for the end.');
+  withExamples(
+    command,
+    'coxswain reset --table users --endpoints 127.0.0.1:9443',
+    'coxswain reset --all --no-wait --endpoints 127.0.0.1:9443',
+  );
   return command.action(async () => {
     const flags = addressedFlags<ResetFlags>(command);
     const { table, all } = flags;
@@ -42,7 +49,7 @@ function resetCommand(): Command {
       if (flags.wait)
         await untilReset(client, new Map([...before].filter(([name]) => all || name === table)));
     });
-    process.stdout.write('OK\n');
+    printDone(flags.output, 'OK', {});
   });
 }
 
@@ -90,12 +97,15 @@ function promoteCommand(): Command {
       new Command('promote').description('Turn a follower cluster into a leader cluster, for good.'),
     ),
   ).option('--yes', 'Do not ask.', false);
+  withExamples(command, 'coxswain promote --endpoints 127.0.0.1:9443');
   return command.action(async () => {
     const flags = addressedFlags<PromoteFlags>(command);
     if (!flags.yes) await confirm(PROMOTE_QUESTION, 'promote cannot be undone');
     await withClient(flags, promote);
-    process.stdout.write(
-      'OK: this is a leader cluster now; its nodes may be started with "coxswain leader" from now on\n',
+    printDone(
+      flags.output,
+      'OK: this is a leader cluster now; its nodes may be started with "coxswain leader" from now on',
+      {},
     );
   });
 }
@@ -123,11 +133,14 @@ function cloneCommand(): Command {
     ),
   );
   forget.addHelpText('after', FORGET_HELP);
+  withExamples(forget, 'coxswain clone forget');
   forget.action(async () => {
     const flags = addressedFlags<{ readonly address?: string }>(forget);
     const { donor, error } = await withClient(flags, (client) => client.maintenance.forgetClone());
     const forgotten = `OK: the clone of ${donor} is forgotten${error && `, which failed: ${error}`}`;
-    process.stdout.write(`${donor === '' ? 'OK: there is no clone that failed' : forgotten}\n`);
+    printDone(flags.output, donor === '' ? 'OK: there is no clone that failed' : forgotten, {
+      ...(donor !== '' && { donor, error }),
+    });
   });
   return command.addCommand(forget);
 }

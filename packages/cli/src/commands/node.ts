@@ -14,7 +14,7 @@ import {
   serverEvents,
 } from '@coxswain/server';
 import { Command, type Help, Option } from 'commander';
-import { prepare } from '../command-line.js';
+import { prepare, withExamples } from '../command-line.js';
 import { ExitCode } from '../exit.js';
 import { loadNodeConfig } from '../node-config.js';
 
@@ -25,7 +25,8 @@ export async function runNode(role: Role, argv: readonly string[]): Promise<void
   await prepare(nodeCommand(role)).parseAsync([...argv], { from: 'user' });
 }
 
-function nodeCommand(role: Role): Command {
+/** Makes the command that runs a node, with the options of its role. */
+export function nodeCommand(role: Role): Command {
   const command = new Command(`coxswain ${role}`)
     .description(`Run one node of a ${role} cluster, until SIGTERM or SIGINT.`)
     .option('--config <file>', 'YAML file with any of these options. (default: see below; empty: none)')
@@ -47,6 +48,7 @@ function nodeCommand(role: Role): Command {
     // The same holds for names that mean nothing here, whatever they meant to Regatta.
     if (isMeaningless) command.addOption(new Option(`--${name} [value]`).hideHelp());
   }
+  withExamples(command, ...examples[role]);
   return command.action(() => run(role, command));
 }
 
@@ -59,6 +61,20 @@ function flagAboveDescription(term: string, _: number, description: string, help
   const lines = helper.boxWrap(description, (helper.helpWidth ?? 80) - indent.length).split('\n');
   return [`  ${term}`, ...lines.map((line) => indent + line)].join('\n');
 }
+
+const examples: Readonly<Record<Role, readonly string[]>> = {
+  leader: [
+    'coxswain leader --config /etc/coxswain/config.yaml',
+    'coxswain leader --data-dir /var/lib/coxswain --raft.node-id 1 \\',
+    '  --raft.address 10.0.0.1:5012 --api.address http://10.0.0.1:8443 \\',
+    '  --raft.initial-members 1=10.0.0.1:5012,2=10.0.0.2:5012,3=10.0.0.3:5012',
+  ],
+  follower: [
+    'coxswain follower --config /etc/coxswain/config.yaml',
+    'coxswain follower --data-dir /var/lib/coxswain --raft.address 10.1.0.1:5012 \\',
+    '  --api.address http://10.1.0.1:8443 --replication.leader-address 10.0.0.1:8444',
+  ],
+};
 
 const NODE_HELP = `
 A duration is written as 50ms, 1.5s or 1h30m, a size as 16777216 or 16MiB; items

@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Coxswain, CoxswainError, StatusCode } from '@coxswain/client';
 import { Command } from 'commander';
+import { withExamples } from '../command-line.js';
 import { counted } from '../counted.js';
 import { ExitCode, failure, usageError } from '../exit.js';
 import { parseCount } from '../key-range.js';
@@ -53,6 +54,12 @@ export function playgroundCommand(): Command {
     .option('--tables <names>', 'Tables to create, separated by commas.', 'default')
     .option('--data-dir <directory>', 'Directory in which the nodes keep their data.', '.coxswain')
     .option('--port-offset <number>', 'Number that is added to every port.', parseCount, 0);
+  withExamples(
+    command,
+    'coxswain playground',
+    'coxswain playground --followers 3 --tables users,orders',
+    'coxswain playground --nodes 5 --port-offset 20000 --data-dir /tmp/five',
+  );
   return command.action(async () => {
     const flags = command.opts<PlaygroundFlags>();
     if (flags.nodes < 1 || flags.nodes > NODES_MAX) {

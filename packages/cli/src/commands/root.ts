@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { prepare } from '../command-line.js';
+import { prepare, withExamples } from '../command-line.js';
 import { version } from '../version.js';
 
 /** Commands that come from one module. */
@@ -55,10 +55,14 @@ const groups: readonly CommandGroup[] = [
     load: async () => [(await import('./bench.js')).benchCommand()],
   },
   {
+    names: ['completion'],
+    load: async () => [(await import('./completion.js')).completionCommand()],
+  },
+  {
     // The flag --version needs no command at all.
     names: ['version', '--version'],
     load: async () => [
-      new Command('version').description('Show the version.').action(() => {
+      withExamples(new Command('version').description('Show the version.'), 'coxswain version').action(() => {
         process.stdout.write(`coxswain ${version} (node ${process.version})\n`);
       }),
     ],

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { askEach, print, printEach } from '../ask-each.js';
+import { withExamples } from '../command-line.js';
 import { connectionFlags, withConnectionFlags } from '../connection-flags.js';
 import { failure } from '../exit.js';
 import { StatusReport } from '../status-report.js';
@@ -7,6 +8,7 @@ import { StatusReport } from '../status-report.js';
 interface StatusFlags {
   readonly table: string | undefined;
   readonly problems: boolean;
+  readonly watch: boolean;
 }
 
 /** Makes the command `status`: a line about the whole, then each endpoint, table by table. */
@@ -17,12 +19,28 @@ export function statusCommand(): Command {
     ),
   )
     .option('--table <name>', 'Show this table alone.')
-    .option('--problems', 'Show what is wrong alone.', false);
+    .option('--problems', 'Show what is wrong alone.', false)
+    .option(
+      '--watch',
+      'Go on until Ctrl-C and ask each endpoint once a second: on a terminal as a screen that is drawn anew, elsewhere a line for each change.',
+      false,
+    );
+  withExamples(
+    command,
+    'coxswain status -o table',
+    'coxswain status --problems --endpoints 10.0.0.1:8443,10.0.0.2:8443',
+    'coxswain status --watch --table users',
+  );
   return command.action(async () => {
     // This is read first: the table of a --config file is for reading and writing, and leaves nothing out here.
     const filter = command.opts<StatusFlags>();
     const { table } = filter;
     const flags = connectionFlags(command);
+    if (filter.watch) {
+      const { watchStatus } = await import('../status-watch.js');
+      await watchStatus(flags, filter);
+      return;
+    }
     const answers = await askEach(flags, (client) => client.cluster.status());
     if (table !== undefined && isUnknown(table, answers)) {
       throw failure(`there is no table '${table}': see coxswain tables list`);

@@ -259,7 +259,11 @@ describe('coxswain reset', () => {
   test('takes one table anew, or all', async () => {
     const flags = ['--endpoints', follower.node(3).endpoint];
     const before = await shards();
-    expect(await runHere(['reset', '--table', 'first', ...flags])).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(await runHere(['reset', '--table', 'first', '-o', 'json', ...flags])).toEqual({
+      exitCode: 0,
+      stdout: '{}\n',
+      stderr: '',
+    });
     await eventually(
       'node 1 knows the new shard',
       async () => (await shards()).get('first') !== before.get('first'),

@@ -5,6 +5,7 @@ import { eventually, findFreePorts, TemporaryDirectory } from '@coxswain/testing
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Cluster } from '../clusters/cluster.js';
 import type { Outcome } from '../support/command.js';
+import { parseReport } from '../support/command.js';
 import { runHere } from '../support/command-here.js';
 
 // Registers the tests of ./maintenance-commands.test.ts.
@@ -68,7 +69,7 @@ export function archiveCommands(): void {
   async function listed(command = 'list', ...args: string[]): Promise<Listed> {
     const { stdout, stderr, exitCode } = await archive(command, '--json', ...args);
     expect({ stderr, exitCode }).toEqual({ stderr: '', exitCode: 0 });
-    return JSON.parse(stdout) as Listed;
+    return parseReport(stdout) as Listed;
   }
 
   function fileOf(table: Listed['shards'][number], kind: string): string {
@@ -154,7 +155,7 @@ export function archiveCommands(): void {
       );
       const { stdout, exitCode } = await archive('prune', ...retention, '--json');
       expect(exitCode).toBe(0);
-      expect(JSON.parse(stdout)).toMatchObject({
+      expect(parseReport(stdout)).toMatchObject({
         dryRun: false,
         shards: [{ table: 'users', logCount: expect.any(Number) }],
       });

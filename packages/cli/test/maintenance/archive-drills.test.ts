@@ -9,6 +9,7 @@ import { Client, credentials, type ServiceError } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Cluster, type ClusterNode } from '../clusters/cluster.js';
 import { askForLog } from '../clusters/stock/replication-client.js';
+import { parseReport } from '../support/command.js';
 import { runHere } from '../support/command-here.js';
 import { Bucket } from './bucket.js';
 import { contentAsText, ModelWriter, type Point } from './model-writer.js';
@@ -210,8 +211,8 @@ describe('a bucket that is away', () => {
       restore(cluster.node(1), { table: bytes('gap'), into: bytes('copy'), limit });
     // The object that was about to be stored when the bucket went was stored when it was back: the gap begins after it.
     const listed = await runHere(['archive', 'list', '--json', '--table=gap', ...bucket.flags('a/prefix')]);
-    const [{ restorable }] = JSON.parse(listed.stdout).shards;
-    const { last } = restorable[0] as { last: number };
+    const [shard] = (parseReport(listed.stdout) as { shards: { restorable: { last: number }[] }[] }).shards;
+    const { last } = shard!.restorable[0]!;
     expect(last).toBeGreaterThanOrEqual(before.revision);
     const across = await to(toRevision(last + 1)).catch((error: ServiceError) => error);
     expect((across as ServiceError).details).toMatch('are a gap');

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Cluster, untilEqual } from '../clusters/cluster.js';
 import { Writer } from '../clusters/writer.js';
 import type { Outcome } from '../support/command.js';
+import { parseReport } from '../support/command.js';
 import { runHere } from '../support/command-here.js';
 import * as backups from './backups.js';
 import {
@@ -76,11 +77,11 @@ describe('a backup', () => {
     await client.put('small', 'of the other cluster', 'replaced');
     const restored = await runToEnd('restore', source, place('whole'), '--json');
     expect(restored).toMatchObject({ exitCode: 0, stderr: '' });
-    expect(JSON.parse(restored.stdout).tables).toMatchObject([
+    expect(parseReport(restored.stdout)).toMatchObject({ tables: [
       { name: 'empty', keys: 0 },
       { name: 'large', keys: large.size },
       { name: 'small', keys: expected.size },
-    ]);
+    ] });
     await expectContent(client, 'small', expected);
     await expectContent(client, 'large', large);
     await expectContent(client, 'empty', new Map());

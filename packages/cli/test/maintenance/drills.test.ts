@@ -6,6 +6,7 @@ import { eventually, TemporaryDirectory } from '@coxswain/testing';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Cluster, untilEqual } from '../clusters/cluster.js';
 import type { Outcome } from '../support/command.js';
+import { parseReport } from '../support/command.js';
 import { runHere } from '../support/command-here.js';
 import { contentAsText, ModelWriter } from './model-writer.js';
 
@@ -126,7 +127,7 @@ describe('a cluster that archives', () => {
     const { timeMs } = writer.points[40]!;
     const outcome = await restore(cluster, ...beside, '--to-time', new Date(timeMs).toISOString(), '--json');
     expect(outcome).toMatchObject(done);
-    const reached = JSON.parse(outcome.stdout) as { revision: number; time: string };
+    const reached = parseReport(outcome.stdout) as { revision: number; time: string };
     expect(Date.parse(reached.time)).toBeLessThanOrEqual(timeMs);
     expect(await contentAsText(client, 'before')).toBe(writer.at(reached.revision).content);
   });
@@ -150,7 +151,7 @@ describe('a cluster that archives', () => {
     const there = await next.client();
     const outcome = await restore(next, '--tables', 'orders', '--from-cluster', clusterId, '--json');
     expect(outcome).toMatchObject(done);
-    const { revision } = JSON.parse(outcome.stdout) as { revision: number };
+    const { revision } = parseReport(outcome.stdout) as { revision: number };
     expect(revision).toBeGreaterThanOrEqual(orders.points[0]!.revision + 100);
     // Of the write that was under way nobody knows whether it happened.
     expect([orders.at(revision).content, orders.unanswered]).toContain(await contentAsText(there, 'orders'));

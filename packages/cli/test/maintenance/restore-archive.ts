@@ -5,6 +5,7 @@ import { TemporaryDirectory } from '@coxswain/testing';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Cluster } from '../clusters/cluster.js';
 import type { Outcome } from '../support/command.js';
+import { parseReport } from '../support/command.js';
 import { runHere } from '../support/command-here.js';
 import { contentOf } from './backups.js';
 
@@ -65,7 +66,7 @@ export function restoreArchive(): void {
     });
     expect([...(await contentOf(client, 'before'))]).toEqual(expected(4));
     const byTime = await restore(...into, '--yes');
-    expect(JSON.parse(byTime.stdout)).toMatchObject({
+    expect(parseReport(byTime.stdout)).toMatchObject({
       table: 'before',
       from: 'users',
       revision: writes[6]!.revision,

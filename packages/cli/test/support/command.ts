@@ -12,6 +12,13 @@ export interface Outcome {
   readonly stderr: string;
 }
 
+/** Parses a report in JSON, with its whole numbers, which are strings there, as numbers. */
+export function parseReport(text: string): unknown {
+  return JSON.parse(text, (_, value: unknown) =>
+    typeof value === 'string' && /^\d{1,16}$/.test(value) ? Number(value) : value,
+  );
+}
+
 /** A `coxswain` process. */
 export class Command {
   readonly child: ChildProcess;

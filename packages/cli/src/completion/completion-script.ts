@@ -1,0 +1,12 @@
+import { wholeProgram } from '../commands/whole-program.js';
+import { bashCompletion } from './bash.js';
+import { completedCommand } from './completed-command.js';
+import { fishCompletion } from './fish.js';
+import { zshCompletion } from './zsh.js';
+
+const generators = { bash: bashCompletion, zsh: zshCompletion, fish: fishCompletion };
+
+/** Returns what a shell reads to complete every command, from the tree of commands that also parses them. */
+export async function completionScript(shell: keyof typeof generators): Promise<string> {
+  return generators[shell](completedCommand(await wholeProgram()));
+}
