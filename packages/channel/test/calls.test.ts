@@ -656,11 +656,11 @@ describe('a connection with TLS', () => {
   test('checks the name of the server that it was given', async () => {
     const server = createSecureServer({ ...firstCertificate });
     const { port } = await serve((stream) => answer(stream, framed('secret')), server);
-    const tls = () => ({ ca: firstCertificate.cert });
-    const right = channelTo(port, { tls, serverName: 'node.example' });
+    const tls = (serverName?: string) => () => ({ ca: firstCertificate.cert, serverName });
+    const right = channelTo(port, { tls: tls('node.example') });
     expect(String(await right.unary(method, request))).toBe('secret');
     for (const serverName of ['other.example', undefined]) {
-      const failure = await failureOf(channelTo(port, { tls, serverName }).unary(method, request));
+      const failure = await failureOf(channelTo(port, { tls: tls(serverName) }).unary(method, request));
       expect(failure).toMatchObject({ origin: 'neverSent' });
       expect(failure.details).toMatch(/altnames/);
     }
