@@ -5,3 +5,4 @@ export type { ChannelTls } from './dial.js';
 export { type Metadata, metadataOf } from './metadata.js';
 export { Status } from './status.js';
 export { NO_ANSWER, systemErrors } from './system-errors.js';
+export { whenAborted } from './when-aborted.js';

@@ -11,10 +11,9 @@ import {
 } from 'node:http2';
 import { createServer as createTcpServer, type Socket } from 'node:net';
 import { deflateSync, gzipSync } from 'node:zlib';
-import { turns, until } from '@coxswain/testing';
+import { firstCertificate, secondCertificate, turns, until } from '@coxswain/testing';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { type CallError, Channel, type ChannelOptions, metadataOf, Status } from '../src/index.js';
-import { firstCertificate, secondCertificate } from './support/certificates.js';
 
 const asItIs = (bytes: Buffer): Buffer => bytes;
 const method = { path: '/test.Test/Do', requestSerialize: asItIs, responseDeserialize: asItIs };

@@ -1,6 +1,5 @@
 import { createRequire } from 'node:module';
-import type { mvcc, regatta } from '@coxswain/protocol';
-import { toProtobufJson } from './protobuf-json.js';
+import { type mvcc, type regatta, toProtobufJson } from '@coxswain/protocol';
 import { Writer } from './writer.js';
 
 /** How results are shown. */

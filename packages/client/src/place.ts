@@ -4,6 +4,8 @@ export interface TlsOptions {
   readonly ca?: Buffer;
   readonly cert?: Buffer;
   readonly key?: Buffer;
+  /** The name that the servers' certificates are checked against; by default the host of the endpoint. */
+  readonly serverName?: string;
 }
 
 /** The address of an endpoint, and the way to speak to it. */
