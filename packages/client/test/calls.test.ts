@@ -12,6 +12,7 @@ import {
   until,
 } from '@coxswain/testing';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { Endpoint } from '../src/endpoint.js';
 import {
   type CallOptions,
   type ConnectionEvent,
@@ -291,6 +292,8 @@ describe('TLS', () => {
   test('checks the name that it is given, and the error says which one', async () => {
     const tls = { ca: firstCertificate.cert, serverName: 'node.example' };
     await clientOf({ endpoints, tls }).put('t', 'k', 'v');
+    // The search for a reason finds none.
+    expect(await new Endpoint(endpoints[0]!, { tls }).diagnose(60_000)).toBeUndefined();
     for (const [serverName, named] of [
       ['other.example', 'other.example'],
       [undefined, '127.0.0.1'],
