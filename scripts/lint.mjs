@@ -32,6 +32,7 @@ const steps = [
   { name: 'page of errors', command: [process.execPath, 'scripts/generate-errors.mjs', '--check'] },
   { name: 'page of options', command: [process.execPath, 'scripts/generate-configuration.mjs', '--check'] },
   { name: 'page of metrics', command: [process.execPath, 'scripts/generate-metrics.mjs', '--check'] },
+  { name: 'packages', command: [process.execPath, 'scripts/pack.mjs', '--check'] },
 ];
 
 for (const { name, command } of steps) {
