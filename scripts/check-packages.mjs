@@ -128,14 +128,15 @@ export async function use(db: Coxswain, signal: AbortSignal): Promise<bigint | u
   const stored: mvcc.KeyValue | undefined = pair;
   const event: ConnectionEvent = { state: 'connected', endpoint: '', reason: '' };
   const path: '/regatta.v1.KV/Put' = regatta.KVService.put.path;
-  // A number is no string: types that are not found would be any, and let it pass.
-  // @ts-${'expect'}-error
-  const wrong: string = stored?.version;
-  console.log(event, path, wrong);
+  console.log(event, path);
   return stored?.value.readBigUInt64BE(0);
 }
 `;
   for (const file of ['types.mts', 'types.cts']) writeFileSync(join(directory, file), types);
+  const wrong = `import type { Pair } from '@coxswain/client';
+export const key = (pair: Pair): string => pair.key;
+`;
+  for (const file of ['wrong.mts', 'wrong.cts']) writeFileSync(join(directory, file), wrong);
 }
 
 /** Types are checked with nothing but those of Node beside them; their own declarations are checked, too. */
@@ -154,7 +155,13 @@ function checkTypes(directory) {
     'es2023',
     '--exactOptionalPropertyTypes',
   ];
-  run(join(root, 'node_modules/.bin/tsc'), [...flags, 'types.mts', 'types.cts'], { cwd: directory });
+  const tsc = join(root, 'node_modules/.bin/tsc');
+  run(tsc, [...flags, 'types.mts', 'types.cts'], { cwd: directory });
+  // Types that are not found would be any, and let everything pass.
+  for (const file of ['wrong.mts', 'wrong.cts']) {
+    const { stdout } = spawnSync(tsc, [...flags, file], { cwd: directory, encoding: 'utf8' });
+    if (!/TS2322: Type 'Buffer/.test(stdout)) throw new Error(`${file} should not be right: ${stdout}`);
+  }
   rmSync(join(directory, 'node_modules/@types'), { recursive: true });
 }
 
