@@ -9,6 +9,8 @@ const group = {
   runner: '<rootDir>/scripts/test-runner.mjs',
   setupFiles: ['<rootDir>/scripts/test-worker.mjs'],
   setupFilesAfterEnv: ['<rootDir>/scripts/test-guard.mjs'],
+  // The packages that people install have the names of those that they are made of.
+  modulePathIgnorePatterns: ['<rootDir>/dist/'],
   testMatch: ['<rootDir>/packages/*/dist/test/**/*.test.js', '<rootDir>/bench/dist/test/**/*.test.js'],
 };
 

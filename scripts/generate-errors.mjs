@@ -1,5 +1,6 @@
 // Writes docs/errors.md from the declarations of errors; with --check it only says whether the page is current.
 import { archiveErrors } from '../packages/archive/dist/src/errors.js';
+import { clientErrors, StatusCode } from '../packages/client/dist/src/errors.js';
 import { errors, Status } from '../packages/node/dist/src/api/errors.js';
 import { transportErrors } from '../packages/server/dist/src/grpc/errors.js';
 import { consoleErrors } from '../packages/server/dist/src/rest/console/console-errors.js';
@@ -43,6 +44,9 @@ const ofTables = Object.values(table)
       : new TableError(...ellipses),
   )
   .concat(new SnapshotDamagedError(...ellipses));
+const clientRows = Object.entries(clientErrors)
+  .map(([code, { status, text }]) => [`\`${code}\``, StatusCode[status], text])
+  .sort();
 const textHead = ['code', 'text'];
 const head = ['code', 'status', 'text'];
 
@@ -59,7 +63,7 @@ waits for the first message of a stream: the node tells it before that why none 
   client throws it as \`OutcomeUnknownError\`, also when it lost the connection, or its time was up, with a write under way.
   Read before repeating the write.
 - \`UNAVAILABLE\` with a code means that nothing was done: the request may be repeated, also on another node.
-- The client's own code is \`noConnection\` (UNAVAILABLE): nothing was sent. Its text says of each endpoint why.
+- The TypeScript client has codes for [what it finds itself](#of-the-typescript-client).
 
 ## Of requests
 
@@ -75,6 +79,13 @@ Its API answers with JSON, \`{"error": {"code", "message"}}\`, and the HTTP stat
 there as well.
 
 ${markdownTable(head, rows(consoleErrors))}
+
+## Of the TypeScript client
+
+With \`noConnection\` and \`notBegun\` nothing was done. \`connectionLost\` is of reads and of incomplete uploads, which change nothing:
+a write whose connection was lost ends with \`outcomeUnknown\`. Nor do calls with \`aborted\` and \`clientClosed\` change anything.
+
+${markdownTable(head, clientRows)}
 
 ## Of an archive
 

@@ -35,6 +35,7 @@ const steps = [
   { name: 'page of metrics', command: [process.execPath, 'scripts/generate-metrics.mjs', '--check'] },
   { name: 'dashboards', command: [process.execPath, 'scripts/generate-dashboards.mjs', '--check'] },
   { name: 'pages of the manual', command: [process.execPath, 'scripts/manual-pages.mjs', '--check'] },
+  { name: 'packages', command: [process.execPath, 'scripts/pack.mjs', '--check'] },
 ];
 
 for (const { name, command } of steps) {

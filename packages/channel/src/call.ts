@@ -13,6 +13,7 @@ import { CallError } from './call-error.js';
 import { decompress } from './decompress.js';
 import type { Metadata } from './metadata.js';
 import { Status } from './status.js';
+import { whenAborted } from './when-aborted.js';
 
 /** A method of a generated service definition. */
 export interface Method<Request, Response> {
@@ -71,6 +72,7 @@ export abstract class Call implements ClientStreamListener {
   #mayBeSentAgain: boolean;
   #stream: ClientStream | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #ignoreSignal: (() => void) | undefined;
   #encoding: string | undefined;
   /** The last header block that came, which carries the status in the end. */
   #fields: readonly string[] = [];
@@ -116,7 +118,7 @@ export abstract class Call implements ClientStreamListener {
       }
       this.#timer = setTimeout(this.#onDeadline, Math.min(remainingMs, TIMER_MS_MAX));
     }
-    signal?.addEventListener('abort', this.cancel);
+    if (signal !== undefined) this.#ignoreSignal = whenAborted(signal, this.cancel);
     this.#host.submit(this);
   }
 
@@ -258,7 +260,7 @@ export abstract class Call implements ClientStreamListener {
     if (this.#isEnded) return;
     this.#isEnded = true;
     clearTimeout(this.#timer);
-    this.#options.signal?.removeEventListener('abort', this.cancel);
+    this.#ignoreSignal?.();
     if (this.#stream === undefined) this.#host.withdraw(this);
     this.ended(failure);
   }

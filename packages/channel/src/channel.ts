@@ -41,8 +41,11 @@ const NO_METADATA: Metadata = new Map();
 export interface ChannelOptions extends SilenceLimits {
   /** Returns the certificates for the next handshake; undefined means no TLS. */
   readonly tls: (() => ChannelTls) | undefined;
-  /** The name that certificates are checked against; undefined means the target's host. */
-  readonly serverName?: string | undefined;
+  /**
+   * Milliseconds without a byte after which TCP probes the connection, also while no call waits; without it, never. It
+   * keeps the flow known to firewalls on the way, and ends a connection whose other side is gone about 10 s later.
+   */
+  readonly tcpProbeMs?: number;
   /** The longest answer in bytes; a longer one fails with RESOURCE_EXHAUSTED. Without it every length is accepted. */
   readonly messageBytesMax?: number;
   /** Bytes that the server may send on one call before they are read. */
@@ -52,12 +55,18 @@ export interface ChannelOptions extends SilenceLimits {
   readonly backoffMsMax: number;
   /** Called when a handshake failed on this side, or the other side closed the connection before it said anything. */
   readonly onHandshakeFailed?: (reason: string) => void;
+  /** Called when the channel begins to dial, and when it has, loses or cannot make a connection. It must not throw. */
+  readonly onStateChange?: (state: ChannelState, reason: string) => void;
 }
+
+/** What a channel has just begun or learned; of the last two there is a reason, of the others it is empty. */
+export type ChannelState = 'connecting' | 'connected' | 'failed' | 'disconnected';
 
 /** A connection that is established. */
 interface Connected extends Link {
   readonly silence: Silence;
   pings: number;
+  isSilent: boolean;
 }
 
 /**
@@ -206,8 +215,10 @@ export class Channel implements CallHost, DialListener {
     this.#backoffMs = this.#options.backoffMsMin;
     this.#lastFailure = undefined;
     const { silenceMs, trialMs } = this.#options;
-    this.#current = { ...link, silence: new Silence({ silenceMs, trialMs }, this.#lookMs), pings: 0 };
+    const silence = new Silence({ silenceMs, trialMs }, this.#lookMs);
+    this.#current = { ...link, silence, pings: 0, isSilent: false };
     this.#links.set(link, this.#current);
+    this.#options.onStateChange?.('connected', '');
     for (const settle of [...this.#whoWantsConnection]) settle(undefined);
     this.#serveWaiting();
   }
@@ -218,17 +229,27 @@ export class Channel implements CallHost, DialListener {
     this.#dialAtMs = performance.now() + this.#backoffMs * jitter;
     this.#backoffMs = Math.min(this.#backoffMs * BACKOFF_FACTOR, this.#options.backoffMsMax);
     this.#lastFailure = failure;
+    this.#options.onStateChange?.('failed', failure.details);
     this.#failWaiting(failure);
   }
 
   onChange(link: Link): void {
-    if (link.connection.isLeaving && this.#current?.connection === link.connection) this.#current = undefined;
+    this.#drop(link, 'the server takes no more calls on it');
     this.#serveWaiting();
   }
 
-  onDown(link: Link): void {
+  onDown(link: Link, cause: Error | undefined): void {
+    const isSilent = this.#links.get(link)?.isSilent;
     this.#links.delete(link);
-    this.onChange(link);
+    this.#drop(link, isSilent ? 'nothing came any more' : (cause?.message ?? 'the server closed it'));
+    this.#serveWaiting();
+  }
+
+  /** Sends no more calls on a connection that takes none. */
+  #drop({ connection }: Link, reason: string): void {
+    if (!connection.isLeaving || this.#current?.connection !== connection) return;
+    this.#current = undefined;
+    this.#options.onStateChange?.('disconnected', this.#isClosed ? 'closed on this side' : reason);
   }
 
   onHandshakeFailed(reason: string): void {
@@ -243,8 +264,9 @@ export class Channel implements CallHost, DialListener {
 
   #startDial(): void {
     if (this.#dial !== undefined) return;
-    const { tls, serverName, windowBytes } = this.#options;
-    this.#dial = new Dial({ target: this.#target, tls, serverName, streamWindowBytes: windowBytes }, this);
+    const { tls, tcpProbeMs = 0, windowBytes } = this.#options;
+    this.#options.onStateChange?.('connecting', '');
+    this.#dial = new Dial({ target: this.#target, tls, tcpProbeMs, streamWindowBytes: windowBytes }, this);
   }
 
   #begin(call: Call, { connection }: Connected): void {
@@ -291,7 +313,9 @@ export class Channel implements CallHost, DialListener {
       isAnyBusy = true;
       const verdict = silence.look(socket.bytesRead, socket.bytesWritten);
       if (verdict === 'dead') {
-        if (connection.hasRoom || link.pings <= PINGS_MAX) connection.destroy();
+        if (!connection.hasRoom && link.pings > PINGS_MAX) continue;
+        link.isSilent = true;
+        connection.destroy();
       } else if (verdict === 'try') this.#try(link);
     }
     if (isAnyBusy) return;

@@ -18,6 +18,8 @@ export interface ChannelTls {
   /** The certificate that this side shows; `key` is its private key. */
   readonly cert?: Buffer | undefined;
   readonly key?: Buffer | undefined;
+  /** The name that the server's certificate is checked against; undefined means the target's host. */
+  readonly serverName?: string | undefined;
   /** True accepts any certificate, which is for experiments only. */
   readonly isVerificationSkipped?: boolean;
 }
@@ -26,8 +28,8 @@ export interface DialOptions {
   readonly target: Target;
   /** Returns the certificates for the next handshake; undefined means no TLS. */
   readonly tls: (() => ChannelTls) | undefined;
-  /** The name that the server's certificate is checked against; undefined means the target's host. */
-  readonly serverName: string | undefined;
+  /** Milliseconds without a byte after which TCP probes the connection; 0 means never. */
+  readonly tcpProbeMs: number;
   /** Bytes that one stream may receive before they are consumed, see `ClientConnectionOptions.streamWindowBytes`. */
   readonly streamWindowBytes: number;
 }
@@ -49,7 +51,8 @@ export interface DialListener {
   onFailed(failure: CallError): void;
   /** A call can begin again on the connection, or never more, see `ClientConnectionOptions.onChange`. */
   onChange(link: Link): void;
-  onDown(link: Link): void;
+  /** The connection is gone; `cause` is undefined when a side just closed it. */
+  onDown(link: Link, cause: Error | undefined): void;
   /** TLS failed on this side, or the other side closed the connection before it said anything. */
   onHandshakeFailed(reason: string): void;
 }
@@ -68,9 +71,17 @@ export class Dial {
     this.#options = options;
     this.#listener = listener;
     const { path, host, port } = options.target;
+    const { tcpProbeMs } = options;
     this.#raw =
       path === undefined
-        ? openSocket({ host, port, noDelay: true, autoSelectFamilyAttemptTimeout: ADDRESS_MS_MAX })
+        ? openSocket({
+            host,
+            port,
+            noDelay: true,
+            keepAlive: tcpProbeMs > 0,
+            keepAliveInitialDelay: tcpProbeMs,
+            autoSelectFamilyAttemptTimeout: ADDRESS_MS_MAX,
+          })
         : openSocket({ path });
     this.#timer = setTimeout(() => {
       this.#fail(
@@ -100,8 +111,8 @@ export class Dial {
     const { connect } = await import('node:tls');
     if (this.#isOver) return;
     try {
-      const { ca, cert, key, isVerificationSkipped = false } = tls();
-      const name = this.#options.serverName ?? this.#options.target.host;
+      const { ca, cert, key, serverName, isVerificationSkipped = false } = tls();
+      const name = serverName ?? this.#options.target.host;
       const socket = connect({
         socket: this.#raw,
         // The name that the certificate is checked against. A server name may not be an address (RFC 6066, 3).
@@ -138,7 +149,7 @@ export class Dial {
         if (this.#link !== undefined) this.#listener.onChange(this.#link);
       },
       onClose: (cause) => {
-        if (this.#link !== undefined) this.#listener.onDown(this.#link);
+        if (this.#link !== undefined) this.#listener.onDown(this.#link, cause);
         else if (socket === this.#raw) this.#fail(cause ?? hungUp());
         // In TLS 1.3 a server that refuses this side's certificate says so after the handshake, or just hangs up.
         else

@@ -11,10 +11,9 @@ import {
 } from 'node:http2';
 import { createServer as createTcpServer, type Socket } from 'node:net';
 import { deflateSync, gzipSync } from 'node:zlib';
-import { turns, until } from '@coxswain/testing';
+import { firstCertificate, secondCertificate, turns, until } from '@coxswain/testing';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { type CallError, Channel, type ChannelOptions, metadataOf, Status } from '../src/index.js';
-import { firstCertificate, secondCertificate } from './support/certificates.js';
 
 const asItIs = (bytes: Buffer): Buffer => bytes;
 const method = { path: '/test.Test/Do', requestSerialize: asItIs, responseDeserialize: asItIs };
@@ -656,11 +655,11 @@ describe('a connection with TLS', () => {
   test('checks the name of the server that it was given', async () => {
     const server = createSecureServer({ ...firstCertificate });
     const { port } = await serve((stream) => answer(stream, framed('secret')), server);
-    const tls = () => ({ ca: firstCertificate.cert });
-    const right = channelTo(port, { tls, serverName: 'node.example' });
+    const tls = (serverName?: string) => () => ({ ca: firstCertificate.cert, serverName });
+    const right = channelTo(port, { tls: tls('node.example') });
     expect(String(await right.unary(method, request))).toBe('secret');
     for (const serverName of ['other.example', undefined]) {
-      const failure = await failureOf(channelTo(port, { tls, serverName }).unary(method, request));
+      const failure = await failureOf(channelTo(port, { tls: tls(serverName) }).unary(method, request));
       expect(failure).toMatchObject({ origin: 'neverSent' });
       expect(failure.details).toMatch(/altnames/);
     }

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { connect, createServer, type Socket, type Server as TcpServer } from 'node:net';
 import { until } from '@coxswain/testing';
 import {
@@ -8,7 +9,7 @@ import {
   type sendUnaryData,
 } from '@grpc/grpc-js';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { type CallError, Channel, Status } from '../src/index.js';
+import { type CallError, Channel, type ChannelOptions, Status } from '../src/index.js';
 
 const asItIs = (bytes: Buffer): Buffer => bytes;
 const PATH = '/test.Test/Do';
@@ -83,8 +84,10 @@ async function proxy(targetPort: number) {
   };
 }
 
-function channelTo(port: number, times = { silenceMs: 200, trialMs: 200 }): Channel {
-  const options = { windowBytes: 65_535, backoffMsMin: 20, backoffMsMax: 20, ...times };
+const soonSilent = { silenceMs: 200, trialMs: 200 };
+
+function channelTo(port: number, more: Partial<ChannelOptions> = soonSilent): Channel {
+  const options = { windowBytes: 65_535, backoffMsMin: 20, backoffMsMax: 20, ...soonSilent, ...more };
   const channel = new Channel(`127.0.0.1:${port}`, { tls: undefined, ...options });
   open.push(() => channel.close());
   return channel;
@@ -191,4 +194,75 @@ describe('a channel', () => {
     await new Promise((resolve) => probe.close(resolve));
     await expect(channelTo(port).ready(600_000)).rejects.toThrow('ECONNREFUSED');
   });
+});
+
+describe('what becomes of the connection is reported', () => {
+  /** A channel that writes down what it reports. */
+  function channelThatReports(port: number): { readonly channel: Channel; readonly states: string[] } {
+    const states: string[] = [];
+    const onStateChange: ChannelOptions['onStateChange'] = (state, reason) =>
+      states.push(reason === '' ? state : `${state}: ${reason}`);
+    return { channel: channelTo(port, { onStateChange }), states };
+  }
+
+  const answering: Unary = (_, answer) => answer(null, Buffer.from('answer'));
+
+  test('from the first call, and not before, to the end', async () => {
+    const { channel, states } = channelThatReports(await serve(answering));
+    expect(states).toEqual([]);
+    await ask(channel);
+    await ask(channel);
+    expect(states).toEqual(['connecting', 'connected']);
+    channel.close();
+    channel.close();
+    expect(states.slice(2)).toEqual(['disconnected: closed on this side']);
+  });
+
+  test('with the reason when there is none, and when the server ends it', async () => {
+    const port = await serve(answering);
+    const { channel, states } = channelThatReports(port);
+    await ask(channel);
+    const [, stop] = [open.pop(), open.pop()!];
+    stop();
+    await until('the loss is reported', () => states.length === 3);
+    expect(states[2]).toMatch(/^disconnected: ./);
+    await failureOf(ask(channel));
+    expect(states.slice(3)).toEqual(['connecting', expect.stringMatching(/^failed: .*ECONNREFUSED/)]);
+    channel.close();
+  });
+
+  test('with the reason when it fell silent', async () => {
+    const { port, freeze } = await proxy(await serve(answering));
+    const { channel, states } = channelThatReports(port);
+    await ask(channel);
+    freeze();
+    await failureOf(ask(channel));
+    expect(states.slice(2)).toEqual(['disconnected: nothing came any more']);
+  });
+});
+
+// Linux shows there which timers a socket has.
+const SOCKETS_FILE = '/proc/self/net/tcp';
+
+test('an idle connection is probed by TCP if that is asked for', async () => {
+  const port = await serve((_, answer) => answer(null, Buffer.from('answer')));
+  for (const [tcpProbeMs, timer] of [
+    [30_000, 2],
+    [0, 0],
+  ] as const) {
+    const channel = channelTo(port, { tcpProbeMs });
+    await ask(channel);
+    const remote = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+    // local, remote, state (1 is established), queues, timer (2 is one of keepalive)
+    const timerOf = (): number | undefined => {
+      const lines = readFileSync(SOCKETS_FILE, 'latin1')
+        .split('\n')
+        .map((line) => line.trim().split(/\s+/));
+      const found = lines.find((fields) => fields[2] === remote && fields[3] === '01');
+      return found === undefined ? undefined : Number(found[5]!.split(':')[0]);
+    };
+    await until(`the socket has timer ${timer}`, () => timerOf() === timer);
+    channel.close();
+    await until('the connection is closed', () => timerOf() === undefined);
+  }
 });

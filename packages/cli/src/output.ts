@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
-import type { mvcc, regatta } from '@coxswain/protocol';
-import { reportToJson, toProtobufJson } from './protobuf-json.js';
+import { type mvcc, type regatta, toProtobufJson } from '@coxswain/protocol';
+import { reportToJson } from './report-json.js';
 import { Writer } from './writer.js';
 
 /** The format in which results are shown. */

@@ -1,6 +1,20 @@
-import { type CallError, type Metadata, type Method, metadataOf, Status } from '@coxswain/channel';
+import {
+  type CallError,
+  type ChannelState,
+  type Metadata,
+  type Method,
+  metadataOf,
+  whenAborted,
+} from '@coxswain/channel';
 import { Endpoint } from './endpoint.js';
-import { CoxswainError, judge, late } from './errors.js';
+import {
+  CoxswainError,
+  clientError,
+  clientErrors,
+  type Failure,
+  judge,
+  OutcomeUnknownError,
+} from './errors.js';
 import type { TlsOptions } from './place.js';
 
 /** Options for the connection to a cluster. */
@@ -9,22 +23,51 @@ export interface ConnectOptions {
   readonly endpoints: readonly string[];
   /**
    * TLS for endpoints without a scheme: true, or options. An https endpoint uses TLS in any case. A function is called
-   * at every handshake: pass one when certificates are renewed while the program runs.
+   * at every handshake: pass one, such as that of `tlsFromFiles`, when certificates are renewed while the program runs.
    */
   readonly tls?: TlsOptions | (() => TlsOptions) | boolean;
   /** The token to send as `authorization: Bearer TOKEN`. */
   readonly token?: string;
   /** Milliseconds that a call may take, all attempts together; 5000 by default. */
   readonly timeoutMs?: number;
+  /**
+   * Milliseconds without a byte after which an idle connection is probed by TCP (keepalive); 30,000 by default, 0 means
+   * never. Firewalls and load balancers then do not forget it, and one whose other side is gone ends within 10 s more.
+   * Calls under way do not wait for that: they notice after 4 s that their connection is dead.
+   */
+  readonly keepAliveMs?: number;
+  /** Called with each change of a connection, in order, soon after it. What it throws is an uncaught exception. */
+  readonly onConnectionEvent?: (event: ConnectionEvent) => void;
+}
+
+/**
+ * A change of the connection to one endpoint: the client begins to make it (`connecting`), has it (`connected`), could
+ * not make it (`failed`), or makes no more calls on it (`disconnected`).
+ */
+export interface ConnectionEvent {
+  readonly state: ChannelState;
+  readonly endpoint: string;
+  /** Why, for people; empty for `connecting` and `connected`. */
+  readonly reason: string;
 }
 
 /** Limits of one call. */
 export interface CallOptions {
-  /** Milliseconds that the call may take, all attempts together; by default those of the connection. */
+  /**
+   * Milliseconds that the call may take, all attempts together; by default those of the connection, or without limit
+   * when `deadline` is given.
+   */
   readonly timeoutMs?: number;
+  /** The time at which the call is given up, for several calls with one limit. Of this and `timeoutMs` the earlier counts. */
+  readonly deadline?: Date;
+  /**
+   * Gives the call up when it is aborted: the call fails with status CANCELLED and the code `aborted`, a write that was
+   * sent with an `OutcomeUnknownError`; `cause` is the signal's reason.
+   */
+  readonly signal?: AbortSignal;
 }
 
-/** Limits of a call with many messages. */
+/** Limits of a call with many messages; `timeoutMs` is for the first one, `deadline` and `signal` for all. */
 export interface StreamOptions extends CallOptions {
   /** Milliseconds that the whole call may take; by default as long as the server allows. */
   readonly durationMs?: number;
@@ -47,6 +90,7 @@ const healthCheck: Method<Buffer, Buffer> = {
 const servingResponse = Buffer.from([0x08, 0x01]);
 
 const DEFAULT_TIMEOUT_MS = 5_000;
+const DEFAULT_KEEP_ALIVE_MS = 30_000;
 /**
  * Milliseconds of the first pause between rounds over all endpoints, which is doubled from round to round, and of the
  * longest.
@@ -63,6 +107,16 @@ const DIAGNOSIS_MS = 1_000;
  */
 const ATTEMPT_MS_MIN = 300;
 
+/** When an attempt is given up. */
+interface Limits {
+  /** On the clock of `Date.now()`. */
+  readonly deadline: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** The longest timeout of Node's timers. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
 /** Sends calls to one node at a time, and moves to the next one when that fails. */
 export class Connection {
   readonly #endpoints: readonly Endpoint[];
@@ -73,7 +127,14 @@ export class Connection {
 
   constructor(options: ConnectOptions) {
     if (options.endpoints.length === 0) throw new TypeError('at least one endpoint is needed');
-    this.#endpoints = options.endpoints.map((address) => new Endpoint(address, options.tls));
+    const { tls, keepAliveMs: tcpProbeMs = DEFAULT_KEEP_ALIVE_MS, onConnectionEvent } = options;
+    const onStateChange =
+      onConnectionEvent &&
+      ((endpoint: string, state: ChannelState, reason: string): void =>
+        queueMicrotask(() => onConnectionEvent({ state, endpoint, reason })));
+    this.#endpoints = options.endpoints.map(
+      (address) => new Endpoint(address, { tls, tcpProbeMs, onStateChange }),
+    );
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     this.#metadata = metadataOf(options.token ? { authorization: `Bearer ${options.token}` } : {});
   }
@@ -87,33 +148,40 @@ export class Connection {
    * Resolves when some node has been reached. Rejects with a CoxswainError of status UNAVAILABLE that names the reason
    * for each endpoint.
    */
-  async ready(): Promise<void> {
-    const deadline = Date.now() + this.#timeoutMs;
+  async ready(options?: CallOptions): Promise<void> {
+    const deadline = this.#deadlineOf(options);
     let last: unknown;
-    for (const endpoint of this.#endpoints) {
+    for (let tries = 0; tries < this.#endpoints.length; tries++) {
+      const endpoint = this.#chosen();
       const remainingMs = Math.max(deadline - Date.now(), 1);
+      const limitMs = this.#endpoints.length > 1 ? Math.min(SILENCE_MS, remainingMs) : remainingMs;
       try {
-        await endpoint.ready(this.#endpoints.length > 1 ? Math.min(SILENCE_MS, remainingMs) : remainingMs);
+        await unlessAborted(endpoint.ready(Math.min(limitMs, TIMER_MS_MAX)), options);
         return;
       } catch (error) {
+        if (options?.signal?.aborted) throw aborted(options.signal, endpoint);
         last = error;
         this.#leave(endpoint);
       }
     }
-    throw await this.#noNode(last);
+    throw await this.#noNode(last, options);
   }
 
   /** Makes the error for when no node can be reached. It names the reason for each endpoint. */
-  async #noNode(cause: unknown): Promise<CoxswainError> {
-    const reasons = await Promise.all(
-      this.#endpoints.map(async (endpoint) => {
-        const reason = await endpoint.diagnose(Math.min(DIAGNOSIS_MS, this.#timeoutMs));
-        return `${endpoint.address}: ${reason ?? 'it answers now: try again'}`;
-      }),
-    );
-    const addresses = this.#endpoints.map(({ address }) => address).join(', ');
-    const text = `no node can be reached: ${reasons.join('; ')}`;
-    return new CoxswainError(Status.UNAVAILABLE, text, addresses, { errorCode: 'noConnection', cause });
+  async #noNode(cause: unknown, options: CallOptions | undefined): Promise<CoxswainError> {
+    const endpoint = this.#chosen();
+    const diagnoses = this.#endpoints.map(async (each) => {
+      const reason = await each.diagnose(Math.min(DIAGNOSIS_MS, this.#timeoutMs));
+      return `${each.address}: ${reason ?? 'it answers now: try again'}`;
+    });
+    try {
+      const reasons = await unlessAborted(Promise.all(diagnoses), options);
+      const addresses = this.#endpoints.map(({ address }) => address).join(', ');
+      return clientError('noConnection', addresses, { cause, detail: reasons.join('; ') });
+    } catch (error) {
+      if (options?.signal?.aborted) return aborted(options.signal, endpoint);
+      throw error;
+    }
   }
 
   /**
@@ -126,17 +194,22 @@ export class Connection {
     isRead: boolean,
     options: CallOptions | undefined,
   ): Promise<Response> {
-    const deadline = Date.now() + (options?.timeoutMs ?? this.#timeoutMs);
+    const limits = { deadline: this.#deadlineOf(options), signal: options?.signal };
+    if (limits.deadline <= Date.now()) {
+      const detail = 'the time was up before the call';
+      throw clientError('noAnswer', this.#chosen().address, { detail });
+    }
     for (let attempt = 1; ; attempt++) {
       const endpoint = this.#chosen();
       try {
-        if (isRead && this.#endpoints.length > 1) return await this.#askAround(method, request, deadline);
-        return await this.#attempt(endpoint, method, request, deadline);
+        if (isRead && this.#endpoints.length > 1) return await this.#askAround(method, request, limits);
+        return await this.#attempt(endpoint, method, request, limits);
       } catch (cause) {
         const failure = judge(cause as CallError, isRead, endpoint.address);
+        throwIfAborted(failure, options, endpoint);
         if (failure.isEndpointAtFault) this.#leave(endpoint);
-        if (failure.isRepeatable && (await this.#pause(attempt, deadline))) continue;
-        throw failure.wasNeverSent ? await this.#noNode(cause) : failure.error;
+        if (failure.isRepeatable && (await this.#pause(attempt, limits))) continue;
+        throw failure.wasNeverSent ? await this.#noNode(cause, options) : failure.error;
       }
     }
   }
@@ -153,15 +226,17 @@ export class Connection {
     options: StreamOptions | undefined,
     isRead = true,
   ): AsyncGenerator<Response> {
-    const deadline = Date.now() + (options?.timeoutMs ?? this.#timeoutMs);
+    const signal = options?.signal;
+    const limits = { deadline: this.#deadlineOf(options), signal };
     for (let attempt = 1; ; attempt++) {
       const endpoint = this.#chosen();
-      const remainingMs = Math.max(deadline - Date.now(), 1);
+      const remainingMs = Math.min(Math.max(limits.deadline - Date.now(), 1), TIMER_MS_MAX);
       const call = endpoint.channel.serverStream(method, request, {
         metadata: this.#metadata,
         // Before that time the server says why it has nothing to send.
         varying: [['coxswain-opening-timeout', `${Math.min(Math.ceil(remainingMs), 99_999_999)}m`]],
-        deadline: deadlineOf(options),
+        deadline: wholeDeadlineOf(options),
+        signal,
       });
       let hasBegun = false;
       let isLate = false;
@@ -171,16 +246,21 @@ export class Connection {
       }, remainingMs);
       try {
         for await (const response of call) {
+          // What came before the abort is no longer wanted either.
+          if (signal?.aborted) break;
           hasBegun = true;
           yield response;
         }
+        if (signal?.aborted) throw aborted(signal, endpoint);
         return;
       } catch (cause) {
+        if (cause instanceof CoxswainError) throw cause;
         const failure = judge(cause as CallError, isRead, endpoint.address);
+        throwIfAborted(failure, options, endpoint);
         if (failure.isEndpointAtFault) this.#leave(endpoint);
-        if (isLate && isRead) throw late(cause, endpoint.address);
-        if (!hasBegun && failure.isRepeatable && (await this.#pause(attempt, deadline))) continue;
-        throw failure.wasNeverSent ? await this.#noNode(cause) : failure.error;
+        if (isLate && isRead) throw clientError('noAnswer', endpoint.address, { cause });
+        if (!hasBegun && failure.isRepeatable && (await this.#pause(attempt, limits))) continue;
+        throw failure.wasNeverSent ? await this.#noNode(cause, options) : failure.error;
       } finally {
         clearTimeout(timer);
         call.cancel();
@@ -199,12 +279,12 @@ export class Connection {
     messages: AsyncIterable<Request>,
     options: StreamOptions | undefined,
   ): Promise<Response> {
-    this.#chosen();
-    await this.ready();
+    await this.ready(options);
     const endpoint = this.#chosen();
     const call = endpoint.channel.clientStream(method, {
       metadata: this.#metadata,
-      deadline: deadlineOf(options),
+      deadline: wholeDeadlineOf(options),
+      signal: options?.signal,
     });
     let isOver = false;
     let isSent = false;
@@ -236,15 +316,15 @@ export class Connection {
     try {
       return await call.answer;
     } catch (cause) {
-      const { error } = judge(cause as CallError, !isSent, endpoint.address);
-      throw error;
+      const failure = judge(cause as CallError, !isSent, endpoint.address);
+      throwIfAborted(failure, options, endpoint);
+      throw failure.error;
     }
   }
 
   /** Asks the current endpoint, and no other, for its health. */
   async health(service: string, options: CallOptions | undefined): Promise<Health> {
     const endpoint = this.#chosen();
-    const deadline = Date.now() + (options?.timeoutMs ?? this.#timeoutMs);
     const name = Buffer.from(service);
     // HealthCheckRequest.service: field 1, a string. Names are shorter than 128 bytes.
     const request = name.length === 0 ? name : Buffer.concat([Buffer.from([0x0a, name.length]), name]);
@@ -253,14 +333,17 @@ export class Connection {
     try {
       const response = await endpoint.channel.unary(healthCheck, request, {
         metadata: this.#metadata,
-        deadline,
+        deadline: this.#deadlineOf(options),
+        signal: options?.signal,
         onTrailers: (trailers) => {
           reason = trailers.get('health-reason') ?? '';
         },
       });
       return { isServing: servingResponse.equals(response), reason };
     } catch (error) {
-      throw judge(error as CallError, true, endpoint.address).error;
+      const failure = judge(error as CallError, true, endpoint.address);
+      throwIfAborted(failure, options, endpoint);
+      throw failure.error;
     }
   }
 
@@ -274,9 +357,9 @@ export class Connection {
     { channel }: Endpoint,
     method: Method<Request, Response>,
     request: Request,
-    deadline: number,
+    limits: Limits,
   ): Promise<Response> {
-    return channel.unary(method, request, { metadata: this.#metadata, deadline });
+    return channel.unary(method, request, { metadata: this.#metadata, ...limits });
   }
 
   /**
@@ -286,7 +369,7 @@ export class Connection {
   #askAround<Request, Response>(
     method: Method<Request, Response>,
     request: Request,
-    deadline: number,
+    limits: Limits,
   ): Promise<Response> {
     return new Promise((resolve, reject) => {
       const timers: NodeJS.Timeout[] = [];
@@ -303,7 +386,7 @@ export class Connection {
             if (askedCount < this.#endpoints.length && !this.#isClosed) ask();
           }, SILENCE_MS),
         );
-        this.#attempt(endpoint, method, request, deadline).then(
+        this.#attempt(endpoint, method, request, limits).then(
           (response) => {
             end();
             resolve(response);
@@ -326,7 +409,7 @@ export class Connection {
    */
   #chosen(): Endpoint {
     const endpoint = this.#endpoints[this.#current]!;
-    if (this.#isClosed) throw new CoxswainError(Status.CANCELLED, 'the client is closed', endpoint.address);
+    if (this.#isClosed) throw clientError('clientClosed', endpoint.address);
     return endpoint;
   }
 
@@ -337,17 +420,69 @@ export class Connection {
     }
   }
 
-  /** Pauses after each round over the endpoints. Resolves with false when there is no time for another attempt. */
-  async #pause(attempt: number, deadline: number): Promise<boolean> {
+  /** Pauses after each round over the endpoints. Returns false when there is no time for another attempt. */
+  async #pause(attempt: number, { deadline, signal }: Limits): Promise<boolean> {
     const round = Math.floor(attempt / this.#endpoints.length);
     const isRoundComplete = attempt % this.#endpoints.length === 0;
     const pauseMs = isRoundComplete ? Math.min(BACKOFF_LEAST_MS * 2 ** (round - 1), BACKOFF_GREATEST_MS) : 0;
     if (Date.now() + pauseMs + ATTEMPT_MS_MIN >= deadline) return false;
-    if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    // The next attempt finds that the signal was aborted.
+    if (pauseMs > 0 && !signal?.aborted) await pause(pauseMs, signal);
     return true;
+  }
+
+  /** The time at which a call, or the wait for its first message, is given up, on the clock of `Date.now()`. */
+  #deadlineOf(options: CallOptions | undefined): number {
+    const { timeoutMs, deadline } = options ?? {};
+    if (deadline === undefined) return Date.now() + (timeoutMs ?? this.#timeoutMs);
+    return Math.min(deadline.getTime(), Date.now() + (timeoutMs ?? Number.POSITIVE_INFINITY));
   }
 }
 
-function deadlineOf(options: StreamOptions | undefined): number | undefined {
-  return options?.durationMs === undefined ? undefined : Date.now() + options.durationMs;
+/** The time at which a call with many messages is given up; undefined means never. */
+function wholeDeadlineOf(options: StreamOptions | undefined): number | undefined {
+  const { durationMs, deadline } = options ?? {};
+  if (durationMs === undefined) return deadline?.getTime();
+  return Math.min(Date.now() + durationMs, deadline?.getTime() ?? Number.POSITIVE_INFINITY);
+}
+
+function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer);
+      ignoreSignal?.();
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    const ignoreSignal = signal && whenAborted(signal, end);
+  });
+}
+
+/** Settles as the promise does, but rejects as soon as the signal is aborted. */
+async function unlessAborted<T>(promise: Promise<T>, options: CallOptions | undefined): Promise<T> {
+  const signal = options?.signal;
+  if (signal === undefined) return await promise;
+  promise.catch(() => undefined);
+  signal.throwIfAborted();
+  return await new Promise((resolve, reject) => {
+    const ignoreSignal = whenAborted(signal, () => reject(signal.reason as Error));
+    promise.then(resolve, reject).finally(ignoreSignal);
+  });
+}
+
+function aborted({ reason: cause }: AbortSignal, { address }: Endpoint): CoxswainError {
+  return clientError('aborted', address, { cause });
+}
+
+/** Throws the error for an aborted call, unless a node had answered it for good before. */
+function throwIfAborted(
+  { error, isRepeatable }: Failure,
+  options: CallOptions | undefined,
+  endpoint: Endpoint,
+): void {
+  const signal = options?.signal;
+  if (!signal?.aborted) return;
+  const isUnknown = error instanceof OutcomeUnknownError;
+  if (isUnknown) throw new OutcomeUnknownError(endpoint.address, { cause: signal.reason });
+  if (isRepeatable || error.errorCode in clientErrors) throw aborted(signal, endpoint);
 }

@@ -1,4 +1,5 @@
-import { maintenance, type mvcc, regatta, replication } from '@coxswain/protocol';
+import { maintenance, type regatta, replication } from '@coxswain/protocol';
+import { methods, type Pair } from './answers.js';
 import { type Bytes, type Integer, prefixEnd, toBuffer } from './bytes.js';
 import {
   type CallOptions,
@@ -64,7 +65,7 @@ export interface DeleteOptions extends KeyRangeOptions, CallOptions {
  * A client of a Coxswain (or Regatta 0.5) cluster. It talks to one node and moves to the next when that fails. It
  * repeats reads after a loss of contact, and writes only when they certainly were not applied; otherwise a write fails
  * with an `OutcomeUnknownError`. Responses are the protocol's own messages: their 64-bit integers are bigints, which
- * are exact; options take numbers as well.
+ * are exact; options take numbers as well. JSON.stringify makes protobuf JSON of responses and of pairs in them.
  */
 export class Coxswain {
   readonly #connection: Connection;
@@ -73,27 +74,36 @@ export class Coxswain {
   readonly maintenance: Maintenance;
   readonly events: Events;
 
-  private constructor(connection: Connection) {
-    this.#connection = connection;
-    this.tables = new Tables(connection);
-    this.cluster = new Cluster(connection);
-    this.maintenance = new Maintenance(connection);
-    this.events = new Events(connection);
+  /**
+   * Makes a client that connects when the first call needs it. Throws a TypeError for an address that is none, and an
+   * Error for a token that no header can hold.
+   */
+  constructor(options: ConnectOptions) {
+    this.#connection = new Connection(options);
+    this.tables = new Tables(this.#connection);
+    this.cluster = new Cluster(this.#connection);
+    this.maintenance = new Maintenance(this.#connection);
+    this.events = new Events(this.#connection);
   }
 
   /**
-   * Connects to a cluster, and resolves when a node has been reached. Rejects with a CoxswainError of status
-   * UNAVAILABLE.
+   * Makes a client and connects it, and resolves when a node has been reached. Rejects with a CoxswainError of status
+   * UNAVAILABLE. `call` limits the wait.
    */
-  static async connect(options: ConnectOptions): Promise<Coxswain> {
-    const connection = new Connection(options);
+  static async connect(options: ConnectOptions, call?: CallOptions): Promise<Coxswain> {
+    const client = new Coxswain(options);
     try {
-      await connection.ready();
+      await client.ready(call);
     } catch (error) {
-      connection.close();
+      client.close();
       throw error;
     }
-    return new Coxswain(connection);
+    return client;
+  }
+
+  /** Resolves when a node has been reached. Rejects with a CoxswainError of status UNAVAILABLE that says why none is. */
+  ready(options?: CallOptions): Promise<void> {
+    return this.#connection.ready(options);
   }
 
   /** The address of the endpoint that calls go to now. */
@@ -106,9 +116,9 @@ export class Coxswain {
     table: string,
     key: Bytes,
     options?: Omit<RangeOptions, keyof KeyRangeOptions>,
-  ): Promise<mvcc.KeyValue | undefined> {
+  ): Promise<Pair | undefined> {
     const { kvs } = await this.range(table, key, options);
-    return kvs[0];
+    return kvs[0] as Pair | undefined;
   }
 
   /**
@@ -116,19 +126,18 @@ export class Coxswain {
    * Rejects with a CoxswainError.
    */
   range(table: string, key: Bytes, options?: RangeOptions): Promise<regatta.RangeResponse> {
-    return this.#connection.unary(regatta.KVService.range, rangeRequest(table, key, options), true, options);
+    return this.#connection.unary(methods.range, rangeRequest(table, key, options), true, options);
   }
 
-  /**
-   * Yields every pair of a range of any size, from one point-in-time view. Leaving the loop cancels the rest. Throws a
-   * CoxswainError.
-   */
-  async *iterateRange(
-    table: string,
-    key: Bytes,
-    options?: RangeOptions,
-  ): AsyncGenerator<mvcc.KeyValue, void> {
-    for await (const page of this.iteratePages(table, key, options)) yield* page.kvs;
+  /** Yields every pair of a range of any size, from one point-in-time view. Leaving the loop cancels the rest. */
+  async *iterateRange(table: string, key: Bytes, options?: RangeOptions): AsyncGenerator<Pair, void> {
+    for await (const page of this.iteratePages(table, key, options)) {
+      for (const pair of page.kvs) {
+        yield pair as Pair;
+        // The pages end with the error then.
+        if (options?.signal?.aborted) break;
+      }
+    }
   }
 
   /**
@@ -140,11 +149,7 @@ export class Coxswain {
     key: Bytes,
     options?: RangeOptions,
   ): AsyncGenerator<regatta.RangeResponse, void> {
-    return this.#connection.stream(
-      regatta.KVService.iterateRange,
-      rangeRequest(table, key, options),
-      options,
-    );
+    return this.#connection.stream(methods.iterateRange, rangeRequest(table, key, options), options);
   }
 
   /** Stores a pair. Rejects with a CoxswainError, and for an unknown outcome with an OutcomeUnknownError. */
@@ -155,7 +160,7 @@ export class Coxswain {
       value: toBuffer(value),
       prevKv: options?.prevKv ?? false,
     };
-    return this.#connection.unary(regatta.KVService.put, request, false, options);
+    return this.#connection.unary(methods.put, request, false, options);
   }
 
   /**
@@ -170,18 +175,18 @@ export class Coxswain {
       prevKv: options?.prevKv ?? false,
       count: true,
     };
-    return this.#connection.unary(regatta.KVService.deleteRange, request, false, options);
+    return this.#connection.unary(methods.deleteRange, request, false, options);
   }
 
   /** Begins a transaction, which `commit` of the builder sends. */
   txn(table: string, options?: CallOptions): TxnBuilder<regatta.TxnResponse> {
     return new TxnBuilder((parts) => {
       const request = { table: Buffer.from(table), ...parts };
-      return this.#connection.unary(regatta.KVService.txn, request, isReadOnly(parts), options);
+      return this.#connection.unary(methods.txn, request, isReadOnly(parts), options);
     });
   }
 
-  /** Closes all connections: calls under way end, and none is repeated. */
+  /** Closes all connections: calls under way come to their end, and every later one fails with the code `clientClosed`. */
   close(): void {
     this.#connection.close();
   }
@@ -197,23 +202,18 @@ export class Tables {
 
   /** Creates a table, and resolves with its id once it takes writes. `config` is JSON. */
   async create(name: string, config?: Record<string, unknown>, options?: CallOptions): Promise<string> {
-    const { id } = await this.#connection.unary(
-      regatta.TablesService.create,
-      { name, config },
-      false,
-      options,
-    );
+    const { id } = await this.#connection.unary(methods.createTable, { name, config }, false, options);
     return id;
   }
 
   /** Deletes a table with all that it holds. */
   async delete(name: string, options?: CallOptions): Promise<void> {
-    await this.#connection.unary(regatta.TablesService.delete, { name }, false, options);
+    await this.#connection.unary(methods.deleteTable, { name }, false, options);
   }
 
   /** Lists the tables. */
   list(options?: CallOptions): Promise<regatta.ListTablesResponse> {
-    return this.#connection.unary(regatta.TablesService.list, {}, true, options);
+    return this.#connection.unary(methods.listTables, {}, true, options);
   }
 }
 
@@ -227,13 +227,13 @@ export class Cluster {
 
   /** Lists the members of the cluster. */
   memberList(options?: CallOptions): Promise<regatta.MemberListResponse> {
-    return this.#connection.unary(regatta.ClusterService.memberList, {}, true, options);
+    return this.#connection.unary(methods.memberList, {}, true, options);
   }
 
   /** Returns the status of the node that answers, with `config` also its configuration, secrets masked. */
   status(options?: CallOptions & { readonly config?: boolean }): Promise<regatta.StatusResponse> {
     const request = { config: options?.config ?? false };
-    return this.#connection.unary(regatta.ClusterService.status, request, true, options);
+    return this.#connection.unary(methods.status, request, true, options);
   }
 
   /** Returns whether the node that answers, or one of its services, serves (grpc.health.v1), and if not, why. */
@@ -289,7 +289,7 @@ export class Maintenance {
       table: Buffer.from(what === 'all' ? '' : what.table),
       resetAll: what === 'all',
     };
-    await this.#connection.unary(maintenance.MaintenanceService.reset, request, false, options);
+    await this.#connection.unary(methods.reset, request, false, options);
   }
 
   /**
@@ -322,7 +322,7 @@ export class Maintenance {
     options?: RestoreOptions,
   ): Promise<maintenance.RestoreResponse> {
     const messages = restoreMessages(table, stream, BigInt(options?.sizeBytes ?? 0));
-    return this.#connection.upload(maintenance.MaintenanceService.restore, messages, options);
+    return this.#connection.upload(methods.restore, messages, options);
   }
 
   /**
@@ -347,12 +347,12 @@ export class Maintenance {
       shardId: BigInt(shardId),
       dryRun,
     };
-    return this.#connection.stream(maintenance.MaintenanceService.restoreArchive, request, options, false);
+    return this.#connection.stream(methods.restoreArchive, request, options, false);
   }
 
   /** Turns a follower cluster into a leader cluster, for good. Resolves when it takes writes of its own. */
   async promote(options?: CallOptions): Promise<void> {
-    await this.#connection.unary(maintenance.MaintenanceService.promote, {}, false, options);
+    await this.#connection.unary(methods.promote, {}, false, options);
   }
 
   /**
@@ -360,7 +360,7 @@ export class Maintenance {
    * there was none.
    */
   async forgetClone(options?: CallOptions): Promise<maintenance.ForgetCloneResponse> {
-    return await this.#connection.unary(maintenance.MaintenanceService.forgetClone, {}, false, options);
+    return await this.#connection.unary(methods.forgetClone, {}, false, options);
   }
 }
 

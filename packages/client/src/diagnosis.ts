@@ -3,8 +3,10 @@ import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { NO_ANSWER, systemErrors } from '@coxswain/channel';
 import type { Place } from './place.js';
 
-/** The address of an endpoint, with the TLS options of the probe. */
-type ProbedPlace = Omit<Place, 'tls'> & { readonly tls: ConnectionOptions | undefined };
+/** A place with the TLS options of the probe. */
+type ProbedPlace = Omit<Place, 'tls'> & {
+  readonly tls: (ConnectionOptions & { readonly serverName?: string }) | undefined;
+};
 
 /** The connection preface of HTTP/2 (RFC 9113, 3.4) and an empty SETTINGS frame. */
 const preface = Buffer.concat([
@@ -90,10 +92,12 @@ function probe(place: ProbedPlace, timeoutMs: number): Promise<string | undefine
 function open({ path, host, port, tls }: ProbedPlace): Socket {
   const address = path === undefined ? { host, port } : { path };
   if (tls === undefined) return connectPlain(address);
-  const options: ConnectionOptions = { ...tls, ...address, ALPNProtocols: ['h2'] };
+  const { serverName, ...rest } = tls;
+  const options: ConnectionOptions = { ...rest, ...address, ALPNProtocols: ['h2'] };
+  const name = serverName ?? (path === undefined ? host : undefined);
   // A server name may not be an address (RFC 6066, 3).
   return connectTls(
-    /^[\d.]+$|:/.test(host) || path !== undefined ? options : { ...options, servername: host },
+    name === undefined || /^[\d.]+$|:/.test(name) ? options : { ...options, servername: name },
   );
 }
 
@@ -113,7 +117,7 @@ function readAnswer(bytes: Buffer): string | 'more' | undefined {
 /** Explains an error of the socket. */
 function explain(error: NodeJS.ErrnoException, place: ProbedPlace, isSecured: boolean): string {
   if (error.code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
-    return `its certificate is not for "${place.host}": use a name that the certificate holds`;
+    return `its certificate is not for "${place.tls?.serverName ?? place.host}": use a name that the certificate holds`;
   }
   if (error.code === 'ECONNRESET' || error.code === 'EPIPE') return closed(place, isSecured);
   return causes[error.code ?? ''] ?? `it cannot be connected to (${error.code ?? error.message})`;

@@ -1,4 +1,4 @@
-import { Channel } from '@coxswain/channel';
+import { Channel, type ChannelState } from '@coxswain/channel';
 import type { Place, TlsOptions } from './place.js';
 
 /** Milliseconds without a byte, while a call waits, after which the connection is tested. */
@@ -6,20 +6,33 @@ const SILENCE_MS = 2_000;
 /** Milliseconds that the test may take before the connection is closed; the next call dials again. */
 const TRIAL_MS = 2_000;
 
+export interface EndpointOptions {
+  /** TLS for an address without a scheme, and the options of TLS for any. */
+  readonly tls?: TlsOptions | (() => TlsOptions) | boolean | undefined;
+  /** Milliseconds without a byte after which TCP probes the connection; 0, the default, means never. */
+  readonly tcpProbeMs?: number;
+  /** Called with what becomes of the connection, see `ChannelOptions.onStateChange`. It must not throw. */
+  readonly onStateChange?: ((address: string, state: ChannelState, reason: string) => void) | undefined;
+}
+
 /** One node of the cluster, and the connection to it, which is made when it is first needed. */
 export class Endpoint {
   readonly address: string;
   readonly #target: string;
   readonly #tls: (() => TlsOptions) | undefined;
   readonly #place: Omit<Place, 'tls'>;
+  readonly #tcpProbeMs: number;
+  readonly #onStateChange: EndpointOptions['onStateChange'];
   #channel: Channel | undefined;
 
   /**
    * Parses `host:port`, `http://…`, `https://…`, `unix:///path` or `unixs:///path`. Throws a TypeError for anything
    * else; its message says what an endpoint looks like.
    */
-  constructor(address: string, tls: TlsOptions | (() => TlsOptions) | boolean | undefined) {
+  constructor(address: string, { tls, tcpProbeMs = 0, onStateChange }: EndpointOptions = {}) {
     this.address = address;
+    this.#tcpProbeMs = tcpProbeMs;
+    this.#onStateChange = onStateChange;
     const match = /^(?:(https?|unixs?):\/\/)?(.+?)\/?$/.exec(address);
     const [, scheme, rest = ''] = match ?? [];
     this.#target = scheme?.startsWith('unix') ? `unix:${rest}` : rest;
@@ -46,6 +59,8 @@ export class Endpoint {
       tls: this.#tls,
       silenceMs: SILENCE_MS,
       trialMs: TRIAL_MS,
+      tcpProbeMs: this.#tcpProbeMs,
+      onStateChange: (state, reason) => this.#onStateChange?.(this.address, state, reason),
       // A page of a range is up to 4 MiB; with HTTP/2's default window it would come in steps of 64 KiB.
       windowBytes: 4 * 1024 * 1024,
       // Short pauses, so that a node that comes back is used again soon.

@@ -7,8 +7,8 @@ export { Status as StatusCode } from '@coxswain/channel';
 export class CoxswainError extends Error {
   override readonly name: string = 'CoxswainError';
   /**
-   * The code of the error in docs/errors.md; empty when a stock server answered, or none did. Judge by it, not by the
-   * text.
+   * The code of the error in docs/errors.md: the node's, or one of this client for what it finds itself; empty when a
+   * stock server answered. Judge by it, not by the text.
    */
   readonly errorCode: string;
   constructor(
@@ -23,6 +23,40 @@ export class CoxswainError extends Error {
   }
 }
 
+/** Every error that the client finds itself, by its code: the status, and the text to which details may be added. */
+export const clientErrors = {
+  aborted: { status: Status.CANCELLED, text: 'the call was aborted' },
+  clientClosed: { status: Status.CANCELLED, text: 'the client is closed' },
+  connectionLost: { status: Status.UNAVAILABLE, text: 'the connection to the node was lost' },
+  noAnswer: { status: Status.DEADLINE_EXCEEDED, text: 'no answer in time' },
+  noConnection: { status: Status.UNAVAILABLE, text: 'no node can be reached' },
+  noRoomForAnswer: {
+    status: Status.RESOURCE_EXHAUSTED,
+    text: 'the node gave the call up for want of memory: take answers as they come, and fewer at a time',
+  },
+  notBegun: {
+    status: Status.UNAVAILABLE,
+    text: 'the node does not take the call: it is stopping, or busy',
+  },
+  outcomeUnknown: {
+    status: Status.UNKNOWN,
+    text: 'outcome unknown: the write may have been applied; read before retrying',
+  },
+} as const;
+
+/** Makes an error that the client found itself; `detail` is added to its text. */
+export function clientError(
+  errorCode: Exclude<keyof typeof clientErrors, 'outcomeUnknown'>,
+  endpoint: string,
+  { cause, detail }: { readonly cause?: unknown; readonly detail?: string } = {},
+): CoxswainError {
+  const { status, text } = clientErrors[errorCode];
+  return new CoxswainError(status, detail === undefined ? text : `${text}: ${detail}`, endpoint, {
+    errorCode,
+    ...(cause !== undefined && { cause }),
+  });
+}
+
 interface CoxswainErrorOptions extends ErrorOptions {
   /** The code of the error in docs/errors.md, see `CoxswainError.errorCode`. */
   readonly errorCode?: string;
@@ -35,12 +69,8 @@ interface CoxswainErrorOptions extends ErrorOptions {
 export class OutcomeUnknownError extends CoxswainError {
   override readonly name = 'OutcomeUnknownError';
   constructor(endpoint: string, options?: ErrorOptions) {
-    super(
-      Status.UNKNOWN,
-      'outcome unknown: the write may have been applied; read before retrying',
-      endpoint,
-      { ...options, errorCode: 'outcomeUnknown' },
-    );
+    const { status, text } = clientErrors.outcomeUnknown;
+    super(status, text, endpoint, { ...options, errorCode: 'outcomeUnknown' });
   }
 }
 
@@ -126,28 +156,10 @@ function withoutText(code: Status): string {
  */
 function contactLost(cause: CallError, endpoint: string): CoxswainError {
   const { code, details, origin } = cause;
-  if (origin === 'neverSent')
-    return new CoxswainError(Status.UNAVAILABLE, 'no connection to the node', endpoint, { cause });
-  if (origin === 'refused')
-    return new CoxswainError(
-      Status.UNAVAILABLE,
-      'the node does not take the call: it is stopping, or busy',
-      endpoint,
-      {
-        cause,
-      },
-    );
-  if (code === Status.DEADLINE_EXCEEDED) return late(cause, endpoint);
-  if (code === Status.RESOURCE_EXHAUSTED) {
-    const text =
-      'the node gave the call up for want of memory: take answers as they come, and fewer at a time';
-    return new CoxswainError(code, text, endpoint, { cause });
-  }
-  const text = origin === 'answered' ? details || withoutText(code) : 'the connection to the node was lost';
-  return new CoxswainError(Status.UNAVAILABLE, text, endpoint, { cause });
-}
-
-/** Makes the error for a call that was given up at its deadline. */
-export function late(cause: unknown, endpoint: string): CoxswainError {
-  return new CoxswainError(Status.DEADLINE_EXCEEDED, 'no answer in time', endpoint, { cause });
+  if (origin === 'neverSent') return clientError('noConnection', endpoint, { cause });
+  if (origin === 'refused') return clientError('notBegun', endpoint, { cause });
+  if (code === Status.DEADLINE_EXCEEDED) return clientError('noAnswer', endpoint, { cause });
+  if (code === Status.RESOURCE_EXHAUSTED) return clientError('noRoomForAnswer', endpoint, { cause });
+  if (origin !== 'answered') return clientError('connectionLost', endpoint, { cause });
+  return new CoxswainError(Status.UNAVAILABLE, details || withoutText(code), endpoint, { cause });
 }

@@ -1,5 +1,7 @@
+export type { maintenance, mvcc, regatta, replication } from '@coxswain/protocol';
+export type { Pair } from './answers.js';
 export { type Bytes, type Integer, prefixEnd, toEnd } from './bytes.js';
-export type { CallOptions, ConnectOptions, Health, StreamOptions } from './connection.js';
+export type { CallOptions, ConnectionEvent, ConnectOptions, Health, StreamOptions } from './connection.js';
 export {
   type ArchiveRestoreOptions,
   type BackupRest,
@@ -16,4 +18,5 @@ export {
 export { CoxswainError, OutcomeUnknownError, StatusCode } from './errors.js';
 export type { EventsOptions, WatchedEvents } from './events.js';
 export type { TlsOptions } from './place.js';
+export { type TlsFiles, tlsFromFiles } from './tls-files.js';
 export { type CompareOptions, compare, type Operator, operation, type TxnBuilder } from './txn.js';

@@ -6,6 +6,8 @@ export interface TlsOptions {
   readonly cert?: Buffer;
   /** The private key of the client's certificate. */
   readonly key?: Buffer;
+  /** The name that the servers' certificates are checked against; by default the host of the endpoint. */
+  readonly serverName?: string;
 }
 
 /** The address of an endpoint, and the way to speak to it. */

@@ -1,5 +1,5 @@
 // What is generated below ts-proto's types: for each message a codec on src/wire, for each service its definition
-// for @grpc/grpc-js. `tsc` holds both to the types. What our schemas do not use, such as lists of numbers, is refused.
+// in the form of @grpc/grpc-js. `tsc` holds both to the types. What our schemas do not use, such as lists of numbers, is refused.
 import { ScalarType } from '@bufbuild/protobuf';
 import { createEcmaScriptPlugin, createImportSymbol, getComments } from '@bufbuild/protoplugin';
 import { secondPlaces } from './second-places.mjs';
@@ -12,7 +12,6 @@ const WireReader = createImportSymbol('WireReader', './../wire/wire-reader.js');
 const DeepPartial = createImportSymbol('DeepPartial', './../wire/message-type.js', true);
 const MessageType = createImportSymbol('MessageType', './../wire/message-type.js', true);
 const Struct = createImportSymbol('Struct', './../wire/struct.js');
-const grpc = (name) => createImportSymbol(name, '@grpc/grpc-js', true);
 
 const VARINT = 0;
 const LENGTH_DELIMITED = 2;
@@ -332,13 +331,6 @@ export const ${name}: ${MessageType}<${name}> = {
 
 // Services.
 
-const handlers = new Map([
-  ['unary', 'handleUnaryCall'],
-  ['server_streaming', 'handleServerStreamingCall'],
-  ['client_streaming', 'handleClientStreamingCall'],
-  ['bidi_streaming', 'handleBidiStreamingCall'],
-]);
-
 function printService(output, service) {
   const name = nameOf(service);
   output.print(code`${documentation(service, '')}export type ${name}Service = typeof ${name}Service;
@@ -356,12 +348,6 @@ ${documentation(method, '  ')}  ${method.localName}: {
   },`;
   })}
 } as const;
-
-export interface ${name}Server extends ${grpc('UntypedServiceImplementation')} {${service.methods.map(
-    (method) => code`
-${documentation(method, '  ')}  ${method.localName}: ${grpc(handlers.get(method.methodKind))}<${nameOf(method.input)}, ${nameOf(method.output)}>;`,
-  )}
-}
 `);
 }
 

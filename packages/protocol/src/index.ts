@@ -8,6 +8,7 @@ export * as mvcc from './gen/mvcc/v1/mvcc.js';
 export * as regatta from './gen/regatta/v1/regatta.js';
 export * as replication from './gen/replication/v1/replication.js';
 export * as wolfRaft from './gen/wolf/raft/raft.js';
+export { toProtobufJson } from './protobuf-json.js';
 export { WireError } from './wire/wire-error.js';
 export { WireReader } from './wire/wire-reader.js';
 

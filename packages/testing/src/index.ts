@@ -1,3 +1,4 @@
+export { firstCertificate, type SelfSigned, secondCertificate } from './certificates.js';
 export { checkDeclared, EventRecorder, type RecordedEvent } from './event-recorder.js';
 export { claimPorts, findFreePort, findFreePorts } from './free-ports.js';
 export { oldGenerationGrowth } from './old-generation.js';

@@ -1,4 +1,5 @@
-import { regatta } from '@coxswain/protocol';
+import { type mvcc, regatta } from '@coxswain/protocol';
+import type { SelfSigned } from '@coxswain/testing';
 import {
   Metadata,
   Server,
@@ -19,12 +20,24 @@ type Answer =
   | 'silence'
   | undefined;
 
-/** A node that answers as a test has set, and counts the requests. */
+interface FakeNodeOptions {
+  readonly tls?: SelfSigned;
+  readonly port?: number;
+}
+
+function credentialsOf(tls: SelfSigned | undefined): ServerCredentials {
+  if (tls === undefined) return ServerCredentials.createInsecure();
+  return ServerCredentials.createSsl(null, [{ private_key: tls.key, cert_chain: tls.cert }]);
+}
+
+/** A node that answers as it is told and counts what it was asked. */
 export class FakeNode {
   readonly #server = new Server();
   readonly endpoint: string;
   /** The answers, taken one by one; when they are used up, every request succeeds. */
   readonly answers: Answer[] = [];
+  /** The pairs that every range gives. */
+  pairs: mvcc.KeyValue[] = [];
   putCount = 0;
   rangeCount = 0;
   /** Pages of IterateRange that were handed to the connection. */
@@ -38,10 +51,11 @@ export class FakeNode {
     this.endpoint = `127.0.0.1:${port}`;
   }
 
-  static async start(): Promise<FakeNode> {
+  /** With a certificate it speaks TLS, with a port it listens on that one. */
+  static async start({ tls, port: wanted = 0 }: FakeNodeOptions = {}): Promise<FakeNode> {
     const server = new Server();
     const port = await new Promise<number>((resolve, reject) => {
-      server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+      server.bindAsync(`127.0.0.1:${wanted}`, credentialsOf(tls), (error, bound) =>
         error ? reject(error) : resolve(bound),
       );
     });
@@ -56,7 +70,7 @@ export class FakeNode {
         },
         range: (_call: ServerUnaryCall<unknown, unknown>, respond: sendUnaryData<unknown>) => {
           node.rangeCount++;
-          node.#answer(regatta.RangeResponse.create({ count: 7n }), respond);
+          node.#answer(regatta.RangeResponse.create({ count: 7n, kvs: node.pairs }), respond);
         },
         iterateRange: (call: ServerWritableStream<unknown, regatta.RangeResponse>) => {
           call.on('cancelled', () => {

@@ -202,10 +202,9 @@ function connect(address: string, options: GrpcLeaderLinkOptions): Leader {
   };
   const open = () =>
     new Channel(target, {
-      tls: isTls ? (tls ?? (() => ({}))) : undefined,
+      tls: isTls ? () => ({ ...tls?.(), serverName: options.serverName || undefined }) : undefined,
       silenceMs: options.keepaliveTimeMs,
       trialMs: options.keepaliveTimeoutMs,
-      serverName: options.serverName || undefined,
       messageBytesMax: options.messageBytesMax,
       windowBytes: WINDOW_BYTES,
       backoffMsMin: 50,

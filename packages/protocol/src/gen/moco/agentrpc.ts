@@ -65,7 +65,6 @@ import type { DeepPartial, MessageType } from "../../wire/message-type.js";
 import type { WireWriter } from "../../wire/wire-writer.js";
 import { beginMessage } from "../../wire/wire-writer.js";
 import { WireReader } from "../../wire/wire-reader.js";
-import type { handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
 
 // Codecs and services: packages/protocol/generator/codecs.mjs
 
@@ -398,11 +397,6 @@ export const CloneServiceService = {
   },
 } as const;
 
-export interface CloneServiceServer extends UntypedServiceImplementation {
-  /** Clone begins to copy every table of a donor. Its answer means that it has begun. */
-  clone: handleUnaryCall<CloneRequest, CloneResponse>;
-}
-
 /** BackupBinlogService stores what was written since. */
 export type BackupBinlogServiceService = typeof BackupBinlogServiceService;
 export const BackupBinlogServiceService = {
@@ -427,11 +421,4 @@ export const BackupBinlogServiceService = {
     responseDeserialize: (value: Buffer): FlushBinlogResponse => FlushBinlogResponse.decode(value),
   },
 } as const;
-
-export interface BackupBinlogServiceServer extends UntypedServiceImplementation {
-  /** FlushAndBackupBinlog flushes and begins to upload what was archived since the last such backup. */
-  flushAndBackupBinlog: handleUnaryCall<FlushAndBackupBinlogRequest, FlushAndBackupBinlogResponse>;
-  /** FlushBinlog cuts the open objects of the archive, so that they are stored. */
-  flushBinlog: handleUnaryCall<FlushBinlogRequest, FlushBinlogResponse>;
-}
 

@@ -80,7 +80,6 @@ import type { WireWriter } from "../../../wire/wire-writer.js";
 import { beginMessage } from "../../../wire/wire-writer.js";
 import { WireReader } from "../../../wire/wire-reader.js";
 import { Struct } from "../../../wire/struct.js";
-import type { handleServerStreamingCall, UntypedServiceImplementation } from "@grpc/grpc-js";
 
 // Codecs and services: packages/protocol/generator/codecs.mjs
 
@@ -364,12 +363,4 @@ export const EventsService = {
     responseDeserialize: (value: Buffer): Event => Event.decode(value),
   },
 } as const;
-
-export interface EventsServer extends UntypedServiceImplementation {
-  /**
-   * Watch sends the events that the node keeps, the oldest first, and with follow each one as it happens. The first message
-   * is no event: it has no code, and says which node answers and where its events stand.
-   */
-  watch: handleServerStreamingCall<WatchRequest, Event>;
-}
 

@@ -155,7 +155,6 @@ import { emptyBytes, WireReader } from "../../../wire/wire-reader.js";
 import type { DeepPartial, MessageType } from "../../../wire/message-type.js";
 import type { WireWriter } from "../../../wire/wire-writer.js";
 import { beginMessage } from "../../../wire/wire-writer.js";
-import type { handleClientStreamingCall, handleServerStreamingCall, handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
 
 // Codecs and services: packages/protocol/generator/codecs.mjs
 
@@ -1030,22 +1029,4 @@ export const MaintenanceService = {
     responseDeserialize: (value: Buffer): ForgetCloneResponse => ForgetCloneResponse.decode(value),
   },
 } as const;
-
-export interface MaintenanceServer extends UntypedServiceImplementation {
-  /** Backup sends a table as a snapshot stream. Served by leader clusters. */
-  backup: handleServerStreamingCall<BackupRequest, SnapshotChunk>;
-  /** Restore replaces a table with an uploaded backup. Served by leader clusters. */
-  restore: handleClientStreamingCall<RestoreMessage, RestoreResponse>;
-  /** Reset fetches tables from the leader cluster anew. Served by follower clusters. */
-  reset: handleUnaryCall<ResetRequest, ResetResponse>;
-  /** Promote turns a follower cluster into a leader cluster, for good. Coxswain's own. */
-  promote: handleUnaryCall<PromoteRequest, PromoteResponse>;
-  /**
-   * RestoreArchive fills a table from the archive, up to a revision or a moment. Served by leader clusters.
-   * Coxswain's own.
-   */
-  restoreArchive: handleServerStreamingCall<RestoreArchiveRequest, RestoreArchiveProgress>;
-  /** ForgetClone has the cluster serve with what a clone that failed has brought. Coxswain's own. */
-  forgetClone: handleUnaryCall<ForgetCloneRequest, ForgetCloneResponse>;
-}
 

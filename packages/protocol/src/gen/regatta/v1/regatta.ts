@@ -383,7 +383,6 @@ import type { WireWriter } from "../../../wire/wire-writer.js";
 import { beginMessage } from "../../../wire/wire-writer.js";
 import { emptyBytes, WireReader } from "../../../wire/wire-reader.js";
 import { Struct } from "../../../wire/struct.js";
-import type { handleServerStreamingCall, handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
 
 // Codecs and services: packages/protocol/generator/codecs.mjs
 
@@ -2450,22 +2449,6 @@ export const KVService = {
   },
 } as const;
 
-export interface KVServer extends UntypedServiceImplementation {
-  /** Range reads one key or a range of keys, up to the response cap. */
-  range: handleUnaryCall<RangeRequest, RangeResponse>;
-  /** IterateRange reads a range of any size from one point-in-time view, as a stream. Since 0.5. */
-  iterateRange: handleServerStreamingCall<RangeRequest, RangeResponse>;
-  /** Put stores one pair. */
-  put: handleUnaryCall<PutRequest, PutResponse>;
-  /** DeleteRange removes one key or a range of keys. */
-  deleteRange: handleUnaryCall<DeleteRangeRequest, DeleteRangeResponse>;
-  /**
-   * Txn runs a guarded transaction atomically. All of its writes share one revision; it may write the
-   * same key several times, and the last write wins.
-   */
-  txn: handleUnaryCall<TxnRequest, TxnResponse>;
-}
-
 /** Cluster tells about the members and their state. Since 0.5. */
 export type ClusterService = typeof ClusterService;
 export const ClusterService = {
@@ -2491,13 +2474,6 @@ export const ClusterService = {
   },
 } as const;
 
-export interface ClusterServer extends UntypedServiceImplementation {
-  /** MemberList lists the members of the cluster. */
-  memberList: handleUnaryCall<MemberListRequest, MemberListResponse>;
-  /** Status tells the state of the node that answers. */
-  status: handleUnaryCall<StatusRequest, StatusResponse>;
-}
-
 /** Metrics gives the metrics of the node that answers. Armada's. */
 export type MetricsService = typeof MetricsService;
 export const MetricsService = {
@@ -2512,11 +2488,6 @@ export const MetricsService = {
     responseDeserialize: (value: Buffer): MetricsResponse => MetricsResponse.decode(value),
   },
 } as const;
-
-export interface MetricsServer extends UntypedServiceImplementation {
-  /** GetMetrics gives what the node's /metrics page has. */
-  getMetrics: handleUnaryCall<MetricsRequest, MetricsResponse>;
-}
 
 /** Tables manages tables. Since 0.5. */
 export type TablesService = typeof TablesService;
@@ -2552,13 +2523,4 @@ export const TablesService = {
     responseDeserialize: (value: Buffer): ListTablesResponse => ListTablesResponse.decode(value),
   },
 } as const;
-
-export interface TablesServer extends UntypedServiceImplementation {
-  /** Create makes a table. */
-  create: handleUnaryCall<CreateTableRequest, CreateTableResponse>;
-  /** Delete removes a table with all of its keys. */
-  delete: handleUnaryCall<DeleteTableRequest, DeleteTableResponse>;
-  /** List lists the tables by name. */
-  list: handleUnaryCall<ListTablesRequest, ListTablesResponse>;
-}
 

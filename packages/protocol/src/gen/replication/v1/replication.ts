@@ -251,7 +251,6 @@ import type { DeepPartial, MessageType } from "../../../wire/message-type.js";
 import type { WireWriter } from "../../../wire/wire-writer.js";
 import { beginMessage } from "../../../wire/wire-writer.js";
 import { emptyBytes, WireReader } from "../../../wire/wire-reader.js";
-import type { handleServerStreamingCall, handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
 
 // Codecs and services: packages/protocol/generator/codecs.mjs
 
@@ -1307,11 +1306,6 @@ export const MetadataService = {
   },
 } as const;
 
-export interface MetadataServer extends UntypedServiceImplementation {
-  /** Get lists the tables of the leader cluster. */
-  get: handleUnaryCall<MetadataRequest, MetadataResponse>;
-}
-
 /** Snapshot transfers whole tables. */
 export type SnapshotService = typeof SnapshotService;
 export const SnapshotService = {
@@ -1337,13 +1331,6 @@ export const SnapshotService = {
   },
 } as const;
 
-export interface SnapshotServer extends UntypedServiceImplementation {
-  /** Stream sends a table as one framed-snappy stream, cut into chunks. */
-  stream: handleServerStreamingCall<SnapshotRequest, SnapshotChunk>;
-  /** Query says where a table's snapshot can be downloaded. Armada's. */
-  query: handleUnaryCall<SnapshotQueryRequest, SnapshotQueryResponse>;
-}
-
 /** Log transfers what happened to a table. */
 export type LogService = typeof LogService;
 export const LogService = {
@@ -1358,9 +1345,4 @@ export const LogService = {
     responseDeserialize: (value: Buffer): ReplicateResponse => ReplicateResponse.decode(value),
   },
 } as const;
-
-export interface LogServer extends UntypedServiceImplementation {
-  /** Replicate sends the commands of a table from an index on. */
-  replicate: handleServerStreamingCall<ReplicateRequest, ReplicateResponse>;
-}
 

@@ -190,7 +190,6 @@ import type { DeepPartial, MessageType } from "../../../wire/message-type.js";
 import type { WireWriter } from "../../../wire/wire-writer.js";
 import { beginMessage } from "../../../wire/wire-writer.js";
 import { emptyBytes, WireReader } from "../../../wire/wire-reader.js";
-import type { handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
 
 // Codecs and services: packages/protocol/generator/codecs.mjs
 
@@ -1331,17 +1330,4 @@ export const RaftService = {
     responseDeserialize: (value: Buffer): RaftGetMetricsRes => RaftGetMetricsRes.decode(value),
   },
 } as const;
-
-export interface RaftServer extends UntypedServiceImplementation {
-  /** Bootstrap forms a new cluster. */
-  bootstrap: handleUnaryCall<RaftBootstrapReq, RaftBootstrapRes>;
-  /** AppendEntries offers log entries of a leader. */
-  appendEntries: handleUnaryCall<RaftAppendEntriesReq, RaftAppendEntriesRes>;
-  /** InstallSnapshot sends one chunk of a snapshot. */
-  installSnapshot: handleUnaryCall<RaftInstallSnapshotReq, RaftInstallSnapshotRes>;
-  /** Vote asks for a vote. */
-  vote: handleUnaryCall<RaftVoteReq, RaftVoteRes>;
-  /** GetMetrics tells the state of the node. */
-  getMetrics: handleUnaryCall<RaftGetMetricsReq, RaftGetMetricsRes>;
-}
 

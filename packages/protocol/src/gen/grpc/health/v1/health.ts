@@ -47,7 +47,6 @@ import type { DeepPartial, MessageType } from "../../../../wire/message-type.js"
 import type { WireWriter } from "../../../../wire/wire-writer.js";
 import { beginMessage } from "../../../../wire/wire-writer.js";
 import { WireReader } from "../../../../wire/wire-reader.js";
-import type { handleServerStreamingCall, handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
 
 // Codecs and services: packages/protocol/generator/codecs.mjs
 
@@ -308,13 +307,4 @@ export const HealthService = {
     responseDeserialize: (value: Buffer): HealthListResponse => HealthListResponse.decode(value),
   },
 } as const;
-
-export interface HealthServer extends UntypedServiceImplementation {
-  /** Check tells the state now. A service that is not known is NOT_FOUND. */
-  check: handleUnaryCall<HealthCheckRequest, HealthCheckResponse>;
-  /** Watch tells the state now, and again whenever it changes. A service that is not known is SERVICE_UNKNOWN. */
-  watch: handleServerStreamingCall<HealthCheckRequest, HealthCheckResponse>;
-  /** List tells the state of every service. */
-  list: handleUnaryCall<HealthListRequest, HealthListResponse>;
-}
 
