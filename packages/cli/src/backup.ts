@@ -169,7 +169,10 @@ function isContactLost({ code, errorCode }: CoxswainError): boolean {
 function camelNamed(part: object): object {
   const entries = Object.entries(part);
   return Object.fromEntries(
-    entries.map(([name, value]) => [name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()), value]),
+    entries.map(([name, value]) => [
+      name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
+      value,
+    ]),
   ) as object;
 }
 

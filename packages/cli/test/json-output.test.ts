@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { eventually, TemporaryDirectory } from '@coxswain/testing';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Command } from 'commander';
+import { program } from '../src/commands/root.js';
 import { wholeProgram } from '../src/commands/whole-program.js';
 import { NodeCommand } from './support/command.js';
 import { runHere } from './support/command-here.js';
@@ -29,7 +30,12 @@ const pair = (key: string, value: string): object => ({
   ...(value !== '' && { value: Buffer.from(value).toString('base64') }),
   version: text(revision),
 });
-const shard = { table: 'default', clusterId: text(/^[0-9a-f]+$/), shardId: '10001', sizeBytes: text(revision) };
+const shard = {
+  table: 'default',
+  clusterId: text(/^[0-9a-f]+$/),
+  shardId: '10001',
+  sizeBytes: text(revision),
+};
 
 /** Commands in the order in which they are run, what they read from stdin, and what they print. */
 const cases: readonly (readonly [string, { stdin?: string; args?: readonly string[]; printed: object }])[] = [
@@ -38,8 +44,14 @@ const cases: readonly (readonly [string, { stdin?: string; args?: readonly strin
   ['put', { args: ['--stdin'], stdin: 'a\t1\nb\t2\n', printed: { lines: '2' } }],
   ['get', { args: ['k'], printed: { header, count: '1', kvs: [pair('k', 'w')] } }],
   ['get', { args: ['none'], printed: { header } }],
-  ['range', { args: ['a', 'c', '--keys-only'], printed: { count: '2', kvs: [pair('a', ''), pair('b', '')] } }],
-  ['txn', { stdin: '\nget k\n\n\n', printed: { succeeded: true, responses: [{ responseRange: { count: '1' } }] } }],
+  [
+    'range',
+    { args: ['a', 'c', '--keys-only'], printed: { count: '2', kvs: [pair('a', ''), pair('b', '')] } },
+  ],
+  [
+    'txn',
+    { stdin: '\nget k\n\n\n', printed: { succeeded: true, responses: [{ responseRange: { count: '1' } }] } },
+  ],
   ['del', { args: ['--stdin'], stdin: 'a\nnone\n', printed: { lines: '2', deleted: '1' } }],
   ['del', { args: ['b'], printed: { header, deleted: '1' } }],
   ['tables create', { args: ['more'], printed: { id: text(revision) } }],
@@ -48,12 +60,20 @@ const cases: readonly (readonly [string, { stdin?: string; args?: readonly strin
   ['members list', { printed: { members: [{ id: '1', name: 'node-1' }] } }],
   [
     'status',
-    { printed: { endpoint: text(/^127/), response: { id: '1', tables: { default: { leader: '1', raftTerm: '1' } } } } },
+    {
+      printed: {
+        endpoint: text(/^127/),
+        response: { id: '1', tables: { default: { leader: '1', raftTerm: '1' } } },
+      },
+    },
   ],
   ['health', { printed: { endpoint: text(/^127/), response: { isServing: true } } }],
   ['clone forget', { printed: {} }],
   ['bench', { args: ['put', '--seconds', '1', '--clients', '1', '--keys', '1'], printed: { clients: '1' } }],
-  ['backup', { args: ['--dir', backup, '--dry-run'], printed: { dryRun: true, tables: [{ name: 'default' }] } }],
+  [
+    'backup',
+    { args: ['--dir', backup, '--dry-run'], printed: { dryRun: true, tables: [{ name: 'default' }] } },
+  ],
   [
     'backup',
     {
@@ -68,13 +88,19 @@ const cases: readonly (readonly [string, { stdin?: string; args?: readonly strin
   ],
   [
     'restore',
-    { args: ['--dir', backup, '--into', 'again'], printed: { tables: [{ name: 'again', keys: '2', revision: text(revision) }] } },
+    {
+      args: ['--dir', backup, '--into', 'again'],
+      printed: { tables: [{ name: 'again', keys: '2', revision: text(revision) }] },
+    },
   ],
   ['archive list', { printed: { shards: [{ ...shard, restorable: [{ first: text(revision) }] }] } }],
   ['archive verify', { printed: { shards: [{ ...shard, problems: [], problemsOmitted: '0' }] } }],
   [
     'archive prune',
-    { args: ['--archive.retention-age=720h', '--dry-run'], printed: { dryRun: true, leftovers: '0', shards: [shard] } },
+    {
+      args: ['--archive.retention-age=720h', '--dry-run'],
+      printed: { dryRun: true, leftovers: '0', shards: [shard] },
+    },
   ],
 ];
 
@@ -122,6 +148,6 @@ test('every command that has -o json prints one documented form: docs/cli.md, "J
     expect({ path, message }).toMatchObject({ path, message: printed });
     checkForm(message, '');
   }
-  const paths = [...pathsWithOutput(await wholeProgram())];
+  const paths = [...pathsWithOutput(wholeProgram(await program(undefined)))];
   expect([...tried, ...elsewhere, ...withoutJson].sort()).toEqual(paths.sort());
 });

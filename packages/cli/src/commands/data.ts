@@ -101,9 +101,7 @@ function putCommand(): Command {
       if (key !== undefined) throw usageError('put: give either a key or --stdin');
       if (flags.hex) throw usageError('put: lines of --stdin are bytes as they are, without --hex');
       const { putLines } = await import('../bulk.js');
-      await withClient(flags, (client) =>
-        putLines(client, flags.table, flags),
-      );
+      await withClient(flags, (client) => putLines(client, flags.table, flags));
       return;
     }
     if (key === undefined) throw usageError('put: give a key and a value, or --stdin');
@@ -142,9 +140,7 @@ function delCommand(): Command {
       if (key !== undefined) throw usageError('del: give either a key or --stdin');
       if (flags.hex) throw usageError('del: lines of --stdin are bytes as they are, without --hex');
       const { deleteLines } = await import('../bulk.js');
-      await withClient(flags, (client) =>
-        deleteLines(client, flags.table, flags),
-      );
+      await withClient(flags, (client) => deleteLines(client, flags.table, flags));
       return;
     }
     if (key === undefined) throw usageError('del: give a key, or --stdin');

@@ -77,11 +77,13 @@ describe('a backup', () => {
     await client.put('small', 'of the other cluster', 'replaced');
     const restored = await runToEnd('restore', source, place('whole'), '--json');
     expect(restored).toMatchObject({ exitCode: 0, stderr: '' });
-    expect(parseReport(restored.stdout)).toMatchObject({ tables: [
-      { name: 'empty', keys: 0 },
-      { name: 'large', keys: large.size },
-      { name: 'small', keys: expected.size },
-    ] });
+    expect(parseReport(restored.stdout)).toMatchObject({
+      tables: [
+        { name: 'empty', keys: 0 },
+        { name: 'large', keys: large.size },
+        { name: 'small', keys: expected.size },
+      ],
+    });
     await expectContent(client, 'small', expected);
     await expectContent(client, 'large', large);
     await expectContent(client, 'empty', new Map());
