@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { eventually, TemporaryDirectory } from '@coxswain/testing';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Command } from 'commander';
+import { program } from '../src/commands/root.js';
 import { wholeProgram } from '../src/commands/whole-program.js';
 import { NodeCommand } from './support/command.js';
 import { runHere } from './support/command-here.js';
@@ -147,6 +148,6 @@ test('every command that has -o json prints one documented form: docs/cli.md, "J
     expect({ path, message }).toMatchObject({ path, message: printed });
     checkForm(message, '');
   }
-  const paths = [...pathsWithOutput(await wholeProgram())];
+  const paths = [...pathsWithOutput(wholeProgram(await program(undefined)))];
   expect([...tried, ...elsewhere, ...withoutJson].sort()).toEqual(paths.sort());
 });

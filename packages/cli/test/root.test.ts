@@ -49,7 +49,7 @@ function callsIn(line: string): string[][] {
 }
 
 test('help of every command ends with examples, and each of them can be parsed', async () => {
-  for (const command of withChildren(await wholeProgram())) {
+  for (const command of withChildren(wholeProgram(await program(undefined)))) {
     if (command.commands.length > 0) continue;
     // The scripts of completion call it.
     const path = `${command.parent!.name() === 'coxswain' ? '' : `${command.parent!.name()} `}${command.name()}`;
@@ -57,7 +57,7 @@ test('help of every command ends with examples, and each of them can be parsed',
     const examples = examplesOf(command);
     expect([path, examples.join('\n')]).toEqual([path, expect.stringContaining(`coxswain ${path}`)]);
     for (const args of examples.flatMap(callsIn)) {
-      const root = await wholeProgram();
+      const root = wholeProgram(await program(undefined));
       for (const each of withChildren(root)) each.action(() => undefined);
       await expect(root.parseAsync(args, { from: 'user' })).resolves.toBe(root);
     }

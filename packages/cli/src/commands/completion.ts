@@ -31,8 +31,11 @@ const shells: readonly Shell[] = [
   },
 ];
 
-/** Makes the command `completion`, which prints what a shell reads to complete commands. */
-export function completionCommand(): Command {
+/**
+ * Makes the command `completion`, which prints what a shell reads to complete commands: those of `program`, which makes the
+ * root command with all of them.
+ */
+export function completionCommand(program: () => Promise<Command>): Command {
   const command = new Command('completion').description(
     'Print what a shell needs to complete commands, options and names of tables.',
   );
@@ -45,7 +48,7 @@ export function completionCommand(): Command {
     command.addCommand(
       shell.action(async () => {
         const { completionScript } = await import('../completion/completion-script.js');
-        process.stdout.write(await completionScript(name));
+        process.stdout.write(completionScript(name, await program()));
       }),
     );
   }

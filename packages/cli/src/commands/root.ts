@@ -56,7 +56,7 @@ const groups: readonly CommandGroup[] = [
   },
   {
     names: ['completion'],
-    load: async () => [(await import('./completion.js')).completionCommand()],
+    load: async () => [(await import('./completion.js')).completionCommand(() => program(undefined))],
   },
   {
     // The flag --version needs no command at all.

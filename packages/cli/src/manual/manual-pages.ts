@@ -1,4 +1,5 @@
 import type { Command, Option } from 'commander';
+import { program } from '../commands/root.js';
 import { wholeProgram } from '../commands/whole-program.js';
 import { version } from '../version.js';
 import { bold, paragraphs, roffText, section, tagged, usageText, verbatim } from './roff.js';
@@ -19,7 +20,7 @@ export interface ManualPage {
  * command with commands of its own, such as `tables`, has one page with all of them.
  */
 export async function manualPages(): Promise<ManualPage[]> {
-  const root = await wholeProgram();
+  const root = wholeProgram(await program(undefined));
   const commands = root.commands.filter((command) => isVisible(root, command));
   const pages = commands.map((command) => page(`coxswain-${command.name()}`, command, commandParts(command)));
   return [page('coxswain', root, rootParts(root, commands)), ...pages];
