@@ -473,3 +473,48 @@ describe('actions', () => {
     expect(JSON.stringify(body)).not.toContain(TOKEN);
   });
 });
+
+describe('between clusters', () => {
+  test('each side shows the other, and what is changed through a follower cluster is compared by value', async () => {
+    const leader = await OneNode.start({
+      'tables.names': 'default',
+      'replication.enabled': 'true',
+      'replication.address': 'http://127.0.0.1:0',
+    });
+    const follower = await OneNode.start(
+      {
+        'rest.console-token': TOKEN,
+        'replication.leader-address': leader.server.replicationUrl.replace('http://', ''),
+        'replication.reconcile-interval': '100ms',
+        'replication.poll-interval': '100ms',
+      },
+      { role: 'follower' },
+    );
+    const there = new ConsoleClient(follower.server.restUrl, TOKEN);
+    const body = { table: 'default', key: base64('k') };
+    try {
+      await until('the table is there', async () => {
+        return (await there.post('/put', { ...body, value: base64('one'), expected: absent })).status === 200;
+      });
+      const byRevision = { ...body, value: base64('two'), expected: { modRevision: '1' } };
+      expect(await there.refusal(there.post('/put', byRevision))).toBe('400 badRequest');
+      const changed = { ...body, value: base64('two'), expected: { value: base64('one') } };
+      expect((await there.post<ChangeAnswer>('/put', changed)).body.isDone).toBe(true);
+      expect((await there.post<ChangeAnswer>('/put', changed)).body.isDone).toBe(false);
+      const pair = (await there.post<RangeAnswer>('/range', { ...body, isLocal: true })).body.pairs[0];
+      expect(pair?.value).toBe(base64('two'));
+      expect(await there.refusal(there.post('/tables/create', { table: 'x' }))).toBe('501 notForFollower');
+      expect(await there.refusal(there.post('/actions/backup', { tables: [] }))).toBe('501 notForThisRole');
+
+      const shows = (text: string) => (messages: readonly LiveMessage[]) =>
+        messages.some(
+          ({ kind, data }) => kind === 'state' && JSON.stringify(data['followers'] ?? '').includes(text),
+        );
+      await there.live(shows('"name":"default","state":"replicating"'));
+      await new ConsoleClient(leader.server.restUrl).live(shows('"table":"default","follower":"node-1"'));
+    } finally {
+      await follower.stop();
+      await leader.stop();
+    }
+  });
+});

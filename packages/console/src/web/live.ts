@@ -28,7 +28,7 @@ const RETRY_MS = 1_000;
 const ANNOUNCED_MAX = 3;
 
 /** What is between the page and the node. */
-export type Connection =
+type Connection =
   | { readonly phase: 'connecting' }
   | { readonly phase: 'open' }
   | { readonly phase: 'lost'; readonly sinceMs: number; readonly reason: string }

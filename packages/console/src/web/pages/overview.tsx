@@ -8,7 +8,7 @@ import { Callout, type Column, Figure, Panel, Rows, State, type Tone } from '../
 import { EventList } from './events.js';
 import { FirstTables } from './tables.js';
 
-export const requestLines: readonly Line[] = [
+const requestLines: readonly Line[] = [
   { name: 'Put', value: field('Put') },
   { name: 'Range', value: field('Range') },
   { name: 'Txn', value: field('Txn') },
@@ -25,7 +25,7 @@ const stageNames = [
   ['answer', 'answered'],
 ] as const;
 
-export const stageLines: readonly Line[] = stageNames.map(([stage, name]) => ({
+const stageLines: readonly Line[] = stageNames.map(([stage, name]) => ({
   name,
   value: field(`${stage}.p99`),
 }));
