@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs';
+import { get } from 'node:https';
 import { Coxswain, StatusCode } from '@coxswain/client';
 import { findFreePorts, TemporaryDirectory, until } from '@coxswain/testing';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
@@ -40,12 +41,14 @@ test('SIGHUP reads certificates, tokens and the log level again, and one line sa
       `--api.address=https://127.0.0.1:${api}`,
       `--api.cert-filename=${certFile}`,
       `--api.key-filename=${keyFile}`,
-      `--rest.address=http://127.0.0.1:${rest}`,
+      `--rest.address=https://127.0.0.1:${rest}`,
+      `--rest.cert-filename=${certFile}`,
+      `--rest.key-filename=${keyFile}`,
       `--raft.address=127.0.0.1:${raft}`,
       '--replication.enabled=false',
       '--raft.wal-segment-size=16MiB',
     ],
-    { env: { COXSWAIN_TABLES_TOKEN_FILE: tokenFile } },
+    { env: { COXSWAIN_TABLES_TOKEN_FILE: tokenFile, COXSWAIN_REST_TOKEN_FILE: tokenFile } },
   );
   /** Resolves with the line that a SIGHUP leads to; `nth` counts from 1. */
   const answer = (nth: number): Promise<string> =>
@@ -72,9 +75,18 @@ test('SIGHUP reads certificates, tokens and the log level again, and one line sa
       )
       .finally(() => client.close());
   };
+  /** The status of the metrics page for a token, for who trusts one certificate alone. */
+  const scrape = (token: string, { cert }: SelfSigned): Promise<number> =>
+    new Promise((resolve, reject) => {
+      const headers = { authorization: `Bearer ${token}` };
+      const options = { host: '127.0.0.1', port: rest, path: '/metrics', ca: cert, headers, agent: false };
+      get(options, (response) => resolve(response.resume().statusCode!)).on('error', reject);
+    });
   await node.prints('"event":"node-started"');
   await node.prints('"event":"cluster-formed"');
   expect(await create('before', 'first', selfSigned[0])).toBe(true);
+  expect(await scrape('first', selfSigned[0])).toBe(200);
+  expect(await scrape('second', selfSigned[0])).toBe(401);
   // A line at debug.
   const elected = '"event":"group-leader-changed"';
   expect(node.stdout).not.toContain(elected);
@@ -85,20 +97,33 @@ test('SIGHUP reads certificates, tokens and the log level again, and one line sa
   node.child.kill('SIGHUP');
   const line = await answer(1);
   expect(JSON.parse(line)).toMatchObject({
-    changed: ['certificates of api', 'tables.token', 'log-level info -> debug'],
+    changed: [
+      'certificates of api',
+      'certificates of rest',
+      'tables.token',
+      'rest.token',
+      'log-level info -> debug',
+    ],
     needsRestart: ['raft.rtt'],
   });
   expect(line).not.toMatch(/first|second/);
   expect(await create('refused', 'first', selfSigned[1])).toBe(false);
   expect(await create('after', 'second', selfSigned[1])).toBe(true);
+  await expect(scrape('second', selfSigned[0])).rejects.toThrow(/certificate/);
+  expect(await scrape('first', selfSigned[1])).toBe(401);
+  expect(await scrape('second', selfSigned[1])).toBe(200);
   await node.prints(elected);
 
   // A file that was emptied by mistake opens nothing.
   write('debug', '', '200ms');
   node.child.kill('SIGHUP');
-  expect(JSON.parse(await answer(2))).toMatchObject({ needsRestart: ['raft.rtt', 'tables.token'] });
+  expect(JSON.parse(await answer(2))).toMatchObject({
+    needsRestart: ['rest.token', 'raft.rtt', 'tables.token'],
+  });
   expect(await create('without', 'anything', selfSigned[1])).toBe(false);
   expect(await create('still', 'second', selfSigned[1])).toBe(true);
+  expect(await scrape('', selfSigned[1])).toBe(401);
+  expect(await scrape('second', selfSigned[1])).toBe(200);
 
   const { stdout } = await node.stop();
   expect(stdout).toContain('"event":"node-stopping","signal":"SIGTERM"');

@@ -1,7 +1,7 @@
 import { type BackupAgent, TidbBinlog } from '@coxswain/agents';
 import { type Node, NodeDisks, systemClock } from '@coxswain/node';
 import { type Follower, LeaderReplication, SnapshotDownloads } from '@coxswain/replication';
-import { localUrl, parseListenAddress } from './config/address.js';
+import { localUrl } from './config/address.js';
 import { describeConfig } from './config/config.js';
 import type { Config } from './config/config-schema.js';
 import { toNodeOptions, wolfOptions } from './config/node-options.js';
@@ -16,6 +16,7 @@ import { Listeners } from './parts/listeners.js';
 import { Maintenance } from './parts/maintenance.js';
 import { describeServer } from './parts/metrics.js';
 import { type NodeData, openNode } from './parts/node.js';
+import { openRest } from './parts/rest.js';
 import { Shared } from './parts/shared.js';
 import { dataPaths } from './process/data-directory.js';
 import { withRoom } from './process/disk-room.js';
@@ -23,7 +24,7 @@ import { during } from './process/during.js';
 import type { EventJournal } from './process/event-journal.js';
 import { toStartError } from './process/start-error.js';
 import { version } from './process/version.js';
-import { AdminApi } from './rest/admin-api.js';
+import type { AdminApi } from './rest/admin-api.js';
 import { addBinlogRoutes } from './rest/binlog-routes.js';
 import { addDebugRoutes } from './rest/debug-routes.js';
 import { SnapshotHttp } from './rest/snapshot-http.js';
@@ -251,10 +252,7 @@ export class Server {
     this.#backupAgent = await openBackupAgent(node, shared, paths);
     await this.#listeners.openForWolf(node);
 
-    const admin = new AdminApi({
-      address: parseListenAddress(config['rest.address'])!,
-      readTimeoutMs: config['rest.read-timeout'],
-      version,
+    this.#admin = await openRest(shared, {
       readiness: () => health.readiness(),
       replicationReadiness: () => keepingUp(health.readiness(), node, follower),
       metrics,
@@ -266,10 +264,6 @@ export class Server {
         });
         addDebugRoutes(http, { token: tokens.of('maintenance.token') });
       },
-      log,
     });
-    parts.add('rest listener', { stop: () => admin.close() });
-    await during(`open the rest listener at ${config['rest.address']}`, () => admin.listen());
-    this.#admin = admin;
   }
 }

@@ -65,3 +65,19 @@ test('what was not opened is not stopped, and a part that cannot stop says so', 
   parts.add('node', { stop: () => Promise.reject(new Error('it hangs')) });
   await expect(parts.stop()).rejects.toThrow('it hangs');
 });
+
+test('a part that is added by one of its name that stops is stopped too, before those of the next name', async () => {
+  const parts = new Parts();
+  const stopped: string[] = [];
+  const part = (name: string) => ({ stop: () => stopped.push(name) });
+  parts.add('node', part('node'));
+  parts.add('listener', {
+    stop: async () => {
+      stopped.push('opening');
+      await new Promise((resolve) => setImmediate(resolve));
+      parts.add('listener', part('opened'));
+    },
+  });
+  await parts.stop();
+  expect(stopped).toEqual(['opening', 'opened', 'node']);
+});

@@ -204,7 +204,26 @@ const definitions = {
 
   'rest.address': address(
     'http://127.0.0.1:8079',
-    'URL of the HTTP listener for /metrics, /healthz, /readyz and the HTTP API of TiDB-Binlog, which can pause and close nodes. It has no TLS.',
+    'URL of the HTTP listener for /metrics, /healthz, /readyz and the HTTP API of TiDB-Binlog, which can pause and close nodes. The schemes https and unixs ask for TLS.',
+  ),
+  'rest.cert-filename': own(
+    text('file', 'none', 'Certificate that the HTTP listener shows, in PEM. Needed for https and unixs.'),
+  ),
+  'rest.key-filename': own(text('file', 'none', 'Private key of rest.cert-filename, in PEM.')),
+  'rest.ca-filename': own(
+    text('file', 'none', 'Authorities that must have signed client certificates, in PEM.'),
+  ),
+  'rest.client-cert-auth': own(
+    boolean(
+      false,
+      'Refuse clients that do not show a certificate signed by an authority in rest.ca-filename; those of /metrics and of probes too.',
+    ),
+  ),
+  'rest.token': own(
+    secret(
+      'anyone may ask',
+      'Token that requests to the HTTP listener must present, those for /metrics too. /healthz, /livez and /readyz never need one; PUT /state and /debug need maintenance.token instead where that is set.',
+    ),
   ),
   'rest.read-timeout': durationMs(
     5_000,

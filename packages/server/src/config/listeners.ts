@@ -4,7 +4,7 @@ import { type ListenAddress, parseListenAddress } from './address.js';
 import type { Config } from './config-schema.js';
 
 /** Returns the TLS options of a listener. */
-export function listenerTls(config: Config, name: 'api' | 'replication'): ListenerTls {
+export function listenerTls(config: Config, name: 'api' | 'replication' | 'rest'): ListenerTls {
   return {
     certFile: config[`${name}.cert-filename`],
     keyFile: config[`${name}.key-filename`],

@@ -13,14 +13,14 @@ import {
   type Server as TlsServer,
 } from 'node:tls';
 import { type HeldMemory, type HeldMemoryOptions, ServerConnection } from '@coxswain/http2';
-import { type FailedHandshake, watchHandshakes } from '@coxswain/node';
 import type { Clock, Log } from '@coxswain/runtime';
 import { formatListenAddress, type ListenAddress } from '../config/address.js';
 import { serverEvents } from '../events.js';
 import type { FailedHandshakes } from '../metrics/failed-handshakes.js';
 import type { GrpcMetrics } from '../metrics/grpc-metrics.js';
 import type { Certificates } from '../process/certificates.js';
-import { type ListenerTls, listenerCertificates, whyRefused } from '../process/tls.js';
+import { Handshakes } from '../process/handshakes.js';
+import type { ListenerTls } from '../process/tls.js';
 import type { SnapshotHttp } from '../rest/snapshot-http.js';
 import type { Method } from './call.js';
 import { acceptCall, MESSAGE_SIZE_BYTES_MAX, type Route } from './grpc-call.js';
@@ -40,9 +40,6 @@ export const memoryLimits: HeldMemoryOptions = {
   heldBytesMax: 256 * 1024 * 1024,
   answerBytesMax: 64 * 1024 * 1024,
 };
-
-/** The least time between two log lines for failed handshakes, since strangers can make as many as they like. */
-const FAILURE_LOG_INTERVAL_MS = 10_000;
 
 /** The options of a gRPC listener. */
 export interface GrpcListenerOptions {
@@ -73,8 +70,7 @@ export class GrpcListener {
   readonly #connections = new Map<Socket, { leave(): void }>();
   #listener: TcpServer | undefined;
   #isClosing = false;
-  #certificates: Certificates<TlsOptions> | undefined;
-  #failedMs = Number.NEGATIVE_INFINITY;
+  #handshakes: Handshakes | undefined;
 
   constructor(options: GrpcListenerOptions, methods: readonly Method[]) {
     this.#options = options;
@@ -97,10 +93,10 @@ export class GrpcListener {
 
   /** Begins to listen. Rejects with the system's error when the address cannot be bound. */
   async listen(): Promise<void> {
-    const { address, tls, name, connectionsMax, log } = this.#options;
+    const { address, tls, name, connectionsMax, clock, failedHandshakes, log } = this.#options;
     if (address.isTls) {
-      this.#certificates = listenerCertificates(tls, name, log);
-      this.#listener = this.#createTlsListener(this.#certificates);
+      this.#handshakes = new Handshakes({ name, tls, clock, failedHandshakes, log });
+      this.#listener = this.#createTlsListener(this.#handshakes);
     } else {
       this.#listener = createTcpServer({ noDelay: true }, (socket) => this.#accept(socket));
     }
@@ -116,38 +112,20 @@ export class GrpcListener {
 
   /** The certificates of the listener; undefined when it listens without TLS, or not yet. */
   get certificates(): Certificates<TlsOptions> | undefined {
-    return this.#certificates;
+    return this.#handshakes?.certificates;
   }
 
-  #createTlsListener(certificates: Certificates<TlsOptions>): TlsServer {
-    const { tls, name, http1 } = this.#options;
-    let used = certificates.current;
+  #createTlsListener(handshakes: Handshakes): TlsServer {
+    const { http1 } = this.#options;
     // gRPC clients only offer HTTP/2. Go's HTTP client offers both protocols, and would download over HTTP/2 what is
     // served over HTTP/1.1, so the server's order decides.
     const protocols = http1 === undefined ? {} : { ALPNProtocols: ['http/1.1', 'h2'] };
-    const listener = createTlsServer({ ...used, ...protocols }, (socket: TLSSocket) => {
-      const refusal = whyRefused(socket, tls, name);
-      if (refusal !== undefined) this.#logFailure({ from: socket.remoteAddress, reason: refusal });
-      if (!this.#isClosing && refusal === undefined) this.#accept(socket);
-      else socket.destroy();
-    });
-    // This runs before Node's own listener begins the handshake.
-    listener.prependListener('connection', () => {
-      if (certificates.current === used) return;
-      used = certificates.current;
-      listener.setSecureContext(used);
-    });
-    watchHandshakes(listener, (failed) => this.#logFailure(failed));
-    return listener;
-  }
-
-  #logFailure(failed: FailedHandshake): void {
-    const { name, log, clock, failedHandshakes } = this.#options;
-    failedHandshakes.count(name);
-    const nowMs = clock.monotonicMs();
-    if (nowMs - this.#failedMs < FAILURE_LOG_INTERVAL_MS) return;
-    this.#failedMs = nowMs;
-    log(serverEvents.handshakeFailed, { listener: name, ...failed });
+    return handshakes.serve((tls) =>
+      createTlsServer({ ...tls, ...protocols }, (socket: TLSSocket) => {
+        if (handshakes.admits(socket) && !this.#isClosing) this.#accept(socket);
+        else socket.destroy();
+      }),
+    );
   }
 
   /** Accepts nothing new, lets calls under way end, and breaks those that still run after `graceMs`. */

@@ -1,7 +1,7 @@
 import type { Config } from '../config/config-schema.js';
 import { Token } from './bearer-token.js';
 
-const tokenNames = ['tables.token', 'maintenance.token', 'clone.token'] as const;
+const tokenNames = ['tables.token', 'maintenance.token', 'clone.token', 'rest.token'] as const;
 type TokenName = (typeof tokenNames)[number];
 
 /** The tokens of a server, each by the name of its option. They can be replaced while the server runs. */
@@ -13,6 +13,7 @@ export class Tokens {
       'tables.token': new Token(config['tables.token']),
       'maintenance.token': new Token(config['maintenance.token']),
       'clone.token': new Token(config['clone.token']),
+      'rest.token': new Token(config['rest.token']),
     };
   }
 

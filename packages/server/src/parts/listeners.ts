@@ -56,10 +56,18 @@ export class Listeners {
       await this.#listenForFollowers(methods, snapshots);
       return;
     }
+    let opening: Promise<void> | undefined;
     const leave = node.cluster.onChange(() => {
       if (node.cluster.role !== 'leader' || parts.isStopping) return;
       leave();
-      void this.#listenForFollowers(methods, snapshots).catch(fatal);
+      opening = this.#listenForFollowers(methods, snapshots).catch(fatal);
+    });
+    // The server may stop while the listener is being opened. It is a part only once it is open, so the stop waits.
+    parts.add('listener', {
+      stop: async () => {
+        leave();
+        await opening;
+      },
     });
   }
 

@@ -60,11 +60,18 @@ export class Parts {
     }
   }
 
-  /** Stops the parts one after another; parts of the same name at the same time. */
+  /**
+   * Stops the parts one after another; parts of the same name at the same time. Also stops a part that one of the same
+   * name added while it stopped, as one whose opening was under way does.
+   */
   async stop(): Promise<void> {
     this.#isStopping = true;
     for (const name of PARTS.toReversed()) {
-      await Promise.all(this.#named(name).map(async (part) => await part.stop()));
+      for (let begun = 0; begun < this.#named(name).length; ) {
+        const open = this.#named(name).slice(begun);
+        begun += open.length;
+        await Promise.all(open.map(async (part) => await part.stop()));
+      }
     }
   }
 

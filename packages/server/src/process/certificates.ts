@@ -24,7 +24,7 @@ export interface Expiry {
 
 /** The options of a set of certificates. */
 export interface CertificatesOptions<T> {
-  /** The listener or link that uses them: `api`, `replication`, `raft`, `leader-cluster`, `clone`. */
+  /** The listener or link that uses them: `api`, `replication`, `rest`, `raft`, `leader-cluster`, `clone`. */
   readonly name: string;
   readonly files: readonly string[];
   /** Reads and checks all files. Throws for files that are missing, unusable, or do not belong together. */

@@ -1,16 +1,30 @@
+import { createServer } from 'node:https';
+import type { Socket } from 'node:net';
 import { ApiError, type Readiness } from '@coxswain/node';
 import type { Log } from '@coxswain/runtime';
-import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import fastify, {
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifyServerFactory,
+} from 'fastify';
 import { formatListenAddress, type ListenAddress } from '../config/address.js';
 import { serverEvents } from '../events.js';
+import type { Token } from '../grpc/bearer-token.js';
 import type { MetricsPage } from '../metrics/metrics-page.js';
+import type { Handshakes } from '../process/handshakes.js';
 import { formatConditions } from '../services/health-service.js';
 import { sendApiError } from './binlog-routes.js';
 import { lazyCompilers } from './schema-compilers.js';
+import { guardRoutes, openToAll } from './token-guard.js';
 
 /** The options of the HTTP admin API. */
 export interface AdminApiOptions {
   readonly address: ListenAddress;
+  /** The TLS handshakes; undefined when it listens without TLS. */
+  readonly handshakes: Handshakes | undefined;
+  /** The token that all requests must present but those of probes, and of routes that have a token of their own. */
+  readonly token: Token;
   readonly readTimeoutMs: number;
   readonly version: string;
   /** Returns whether the node can serve its clients from its own data. */
@@ -23,6 +37,8 @@ export interface AdminApiOptions {
   readonly log: Log;
 }
 
+/** The time in milliseconds after which a connection without requests is closed. */
+const KEEP_ALIVE_MS = 72_000;
 /** The longest part of a path, in characters; longer ones are answered with 404. */
 const PATH_PART_LENGTH_MAX = 4_096;
 const NOT_FOUND = '404 page not found\n';
@@ -43,12 +59,17 @@ export class AdminApi {
   readonly #options: AdminApiOptions;
   readonly #http: FastifyInstance;
   readonly #served: Served[] = [];
+  /** The connections of a listener with TLS, also those whose handshake is under way. */
+  readonly #connections = new Set<Socket>();
   #page: Promise<string> | undefined;
 
   constructor(options: AdminApiOptions) {
     this.#options = options;
+    const { handshakes } = options;
     this.#http = fastify({
+      ...(handshakes && { serverFactory: this.#serveTls(handshakes) }),
       requestTimeout: options.readTimeoutMs,
+      keepAliveTimeout: KEEP_ALIVE_MS,
       forceCloseConnections: true,
       routerOptions: { maxParamLength: PATH_PART_LENGTH_MAX },
       schemaController: lazyCompilers,
@@ -60,6 +81,11 @@ export class AdminApi {
     this.#http.setErrorHandler((error, _request, reply) =>
       error instanceof ApiError ? sendApiError(error, reply) : sendError(error, reply),
     );
+    this.#http.addHook('onRequest', guardRoutes(options.token));
+    // The server of HTTP does not know a connection before its handshake is done, and would wait for it.
+    this.#http.addHook('preClose', async () => {
+      for (const socket of this.#connections) socket.destroy();
+    });
     // Nobody reads the body of a request, whatever its content and type.
     this.#http.addHook('onRequest', (request, _reply, done) => {
       delete request.raw.headers['content-type'];
@@ -79,6 +105,22 @@ export class AdminApi {
       this.#page ??= this.#describe();
       return reply.type('application/json; charset=utf-8').send(await this.#page);
     });
+  }
+
+  /** Returns the factory of a server with TLS. Its times are those that fastify gives a server without. */
+  #serveTls(handshakes: Handshakes): FastifyServerFactory {
+    return (handler) => {
+      const server = handshakes.serve((tls) =>
+        createServer({ ...tls, ALPNProtocols: ['http/1.1'] }, handler),
+      );
+      server.keepAliveTimeout = KEEP_ALIVE_MS;
+      server.requestTimeout = this.#options.readTimeoutMs;
+      server.on('connection', (socket: Socket) => {
+        this.#connections.add(socket);
+        socket.once('close', () => this.#connections.delete(socket));
+      });
+      return server;
+    };
   }
 
   /**
@@ -109,8 +151,12 @@ export class AdminApi {
       400: text('The role is not known.'),
       503: text('The conditions that keep it from being ready, as name=true.'),
     };
-    http.get('/healthz', { schema: { tags, summary: 'The process answers', response: ok } }, () => 'ok\n');
-    http.get('/livez', { schema: { tags, summary: 'The process answers', response: ok } }, () => 'ok\n');
+    const alive = {
+      config: openToAll,
+      schema: { tags, summary: 'The process answers', response: ok, security: [] },
+    };
+    http.get('/healthz', alive, () => 'ok\n');
+    http.get('/livez', alive, () => 'ok\n');
     http.get('/version', { schema: { tags, summary: 'The releases of Coxswain and Node' } }, () => ({
       version: options.version,
       node: process.version,
@@ -119,8 +165,10 @@ export class AdminApi {
       '/readyz',
       // The query has no schema, so that a probe needs no module to be loaded.
       {
+        config: openToAll,
         schema: {
           tags,
+          security: [],
           summary: 'The node serves; else 503 and why',
           description: READY_DESCRIPTION,
           response: ready,
@@ -205,5 +253,7 @@ function describeApi(version: string) {
       version,
     },
     components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+    // Without a token only where the node has none.
+    security: [{}, { token: [] as string[] }] as Record<string, string[]>[],
   } as const;
 }

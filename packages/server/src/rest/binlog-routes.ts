@@ -1,13 +1,13 @@
 import { type Json, type TidbBinlog, writeJson } from '@coxswain/agents';
-import { ApiError, Status } from '@coxswain/node';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { checkBearer, type Token } from '../grpc/bearer-token.js';
+import { type ApiError, Status } from '@coxswain/node';
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { Token } from '../grpc/bearer-token.js';
 import { schemas } from './binlog-schemas.js';
 
 /** The options of the HTTP API of TiDB-Binlog. */
 export interface BinlogRoutesOptions {
   readonly binlog: TidbBinlog;
-  /** The token for all requests that change something or show keys. */
+  /** The token for all requests that change something or show keys. When it is empty, they need `rest.token`. */
   readonly token: Token;
   /** True when those requests are served at all. */
   readonly hasMaintenance: boolean;
@@ -56,16 +56,7 @@ export function addBinlogRoutes(http: FastifyInstance, options: BinlogRoutesOpti
   );
 
   if (!hasMaintenance) return;
-  const checkToken = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
-    try {
-      checkBearer(token, request.headers.authorization);
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      reply.status(401).header('WWW-Authenticate', 'Bearer');
-      await sendIndented(reply, { message: error.message, code: 3, data: null });
-    }
-  };
-  const guarded = { ...reading, onRequest: checkToken };
+  const guarded = { ...reading, config: token.value === '' ? {} : { token } };
 
   http.put<{ Params: { readonly nodeID: string; readonly action: string } }>(
     '/state/:nodeID/:action',

@@ -78,7 +78,7 @@ const text = { type: 'string' } as const;
 const tags = ['TiDB-Binlog'];
 const unauthorized = {
   ...answer({ type: 'null' }),
-  description: 'maintenance.token is set, and the request does not present it.',
+  description: 'maintenance.token, or else rest.token, is set, and the request does not present it.',
 };
 
 /** Describes an answer of one content type. */

@@ -86,7 +86,7 @@ export class OneNode {
   }
 
   /** As SIGHUP does when its file has another token. */
-  replaceToken(name: 'maintenance.token' | 'clone.token', token: string): void {
+  replaceToken(name: 'maintenance.token' | 'clone.token' | 'rest.token', token: string): void {
     this.server.replaceTokens({ ...this.#config, [name]: token });
   }
 
