@@ -21,7 +21,16 @@ const SECRET_TOKENS = ['maintenance', 'tables', 'rest'];
 const read = (path) => readFileSync(join(root, path), 'utf8');
 const files = execFileSync(
   'git',
-  ['ls-files', '-z', '--cached', '--others', '--exclude-standard', 'deploy', 'Dockerfile', 'docker-compose.yml'],
+  [
+    'ls-files',
+    '-z',
+    '--cached',
+    '--others',
+    '--exclude-standard',
+    'deploy',
+    'Dockerfile',
+    'docker-compose.yml',
+  ],
   { cwd: root, encoding: 'utf8' },
 )
   .split('\0')
@@ -29,7 +38,9 @@ const files = execFileSync(
 const isTemplate = (file) => file.startsWith(`${CHART}/templates/`);
 const isYaml = (file) => /[.]ya?ml([.]example)?$/.test(file);
 
-const optionNames = new Set(configOptions.filter(({ isMeaningless }) => !isMeaningless).map(({ name }) => name));
+const optionNames = new Set(
+  configOptions.filter(({ isMeaningless }) => !isMeaningless).map(({ name }) => name),
+);
 const variables = new Set(
   configOptions.flatMap((option) => {
     const [own] = environmentNames(option);
@@ -80,10 +91,7 @@ function isValue(values, [name, ...path]) {
 }
 
 function templates() {
-  return files
-    .filter(isTemplate)
-    .map(read)
-    .join('\n');
+  return files.filter(isTemplate).map(read).join('\n');
 }
 
 /** Each `if`, `range`, `with` and `define` of a template has its `end`. */
@@ -92,25 +100,32 @@ function* checkBlocks() {
     const text = read(file).replaceAll(/\{\{-?\s*\/\*.*?\*\/\s*-?\}\}/gs, '');
     if (text.split('{{').length !== text.split('}}').length) yield `${file}: braces do not match`;
     let open = 0;
-    for (const [, word] of text.matchAll(/\{\{-?\s*(if|range|with|define|end)\b/g)) open += word === 'end' ? -1 : 1;
+    for (const [, word] of text.matchAll(/\{\{-?\s*(if|range|with|define|end)\b/g))
+      open += word === 'end' ? -1 : 1;
     if (open !== 0) yield `${file}: ${open} blocks have no end`;
   }
 }
 
 /** Every name of an option, however it is given, is one of the server. */
 function* checkOptions() {
-  const groups = [...new Set([...optionNames].filter((name) => name.includes('.')).map((name) => name.split('.')[0]))];
+  const groups = [
+    ...new Set([...optionNames].filter((name) => name.includes('.')).map((name) => name.split('.')[0])),
+  ];
   const dotted = new RegExp(`(?<![\\w.$/-])(?:--)?((?:${groups.join('|')})[.][a-z0-9-]+)(?![\\w.])`, 'g');
   for (const file of files) {
     if (file.endsWith('.json')) continue;
     const text = read(file)
-      .replaceAll(/.*COXSWAIN_\{\{ upper \$option \}\}.*/g, (line) => each(line, SECRET_TOKENS, (name) => name.toUpperCase()))
+      .replaceAll(/.*COXSWAIN_\{\{ upper \$option \}\}.*/g, (line) =>
+        each(line, SECRET_TOKENS, (name) => name.toUpperCase()),
+      )
       .replaceAll(/.*\{\{ \$listener \}\}[.].*/g, (line) => each(line, LISTENERS, (name) => name));
     for (const [, name] of text.matchAll(dotted))
       if (!optionNames.has(name) && !isAbsent(name)) yield `${file}: there is no option ${name}`;
     for (const [, name] of text.matchAll(/(?<![\w])(COXSWAIN_[A-Z0-9_]+)/g))
       if (!variables.has(name)) yield `${file}: there is no environment name ${name}`;
-    for (const [, flag] of text.matchAll(/\bcoxswain (?:leader|follower|\{\{[^}]*\}\}|\$\{NODE_ROLE\}).*?((?: +\\\n| +--\S+)*)$/gm))
+    for (const [, flag] of text.matchAll(
+      /\bcoxswain (?:leader|follower|\{\{[^}]*\}\}|\$\{NODE_ROLE\}).*?((?: +\\\n| +--\S+)*)$/gm,
+    ))
       for (const [, name] of flag.matchAll(/--([a-z][a-z0-9.-]*)/g))
         if (name !== 'config' && !optionNames.has(name)) yield `${file}: there is no flag --${name}`;
   }
@@ -119,7 +134,8 @@ function* checkOptions() {
   const chart = files.filter((file) => file.startsWith(`${CHART}/ci/`) || file === `${CHART}/values.yaml`);
   for (const file of chart) texts.push([file, parse(read(file)).config ?? {}]);
   for (const [file, options] of texts)
-    for (const name of Object.keys(options)) if (!optionNames.has(name)) yield `${file}: there is no option ${name}`;
+    for (const name of Object.keys(options))
+      if (!optionNames.has(name)) yield `${file}: there is no option ${name}`;
 }
 
 /** Raft's listener alone asks for no choice of who must show a certificate: all nodes must. */
@@ -134,12 +150,18 @@ const nodes = Object.entries(compose.services).filter(([, { build }]) => build);
 
 function* checkCompose() {
   yield* checkSchema('docker-compose.yml', JSON.parse(read('scripts/compose.schema.json')), compose);
-  const published = Object.values(compose.services).flatMap(({ ports = [] }) => ports.map((port) => port.split(':')[1]));
+  const published = Object.values(compose.services).flatMap(({ ports = [] }) =>
+    ports.map((port) => port.split(':')[1]),
+  );
   for (const port of published)
-    if (published.indexOf(port) !== published.lastIndexOf(port)) yield `docker-compose.yml: port ${port} is published twice`;
-  for (const [name, { command, depends_on = [], volumes = [], environment = {} }] of Object.entries(compose.services)) {
+    if (published.indexOf(port) !== published.lastIndexOf(port))
+      yield `docker-compose.yml: port ${port} is published twice`;
+  for (const [name, { command, depends_on = [], volumes = [], environment = {} }] of Object.entries(
+    compose.services,
+  )) {
     for (const other of depends_on)
-      if (!compose.services[other]) yield `docker-compose.yml: ${name} depends on ${other}, which is no service`;
+      if (!compose.services[other])
+        yield `docker-compose.yml: ${name} depends on ${other}, which is no service`;
     for (const source of volumes.map((volume) => volume.split(':')[0])) {
       if (source.startsWith('.') ? !existsSync(join(root, source)) : !Object.hasOwn(compose.volumes, source))
         yield `docker-compose.yml: ${name} mounts ${source}, which is not there`;
@@ -160,7 +182,8 @@ function* checkPorts() {
     .map((address) => /:(\d+)$/.exec(address)[1])
     .sort()
     .join();
-  if (exposed !== opened) yield `Dockerfile: exposes ${exposed}, and deploy/container/config.yaml opens ${opened}`;
+  if (exposed !== opened)
+    yield `Dockerfile: exposes ${exposed}, and deploy/container/config.yaml opens ${opened}`;
   const text = templates();
   const portOf = Object.fromEntries(
     [...text.matchAll(/\{ name: (\w+), containerPort: (\d+) \}/g)].map(([, name, port]) => [name, port]),
@@ -168,14 +191,19 @@ function* checkPorts() {
   if (Object.values(portOf).sort().join() !== exposed)
     yield `${CHART}/templates: container ports ${Object.values(portOf).join()}, and the image exposes ${exposed}`;
   for (const [, name, port, target] of text.matchAll(/\{ name: (\w+), port: (\d+), targetPort: (\w+) \}/g))
-    if (name !== target || portOf[name] !== port) yield `${CHART}/templates: ${name} at port ${port} leads to ${target}`;
-  for (const [, listener, port] of text.matchAll(/^ +(api|raft|replication|rest)[.](?:listen-)?address: .*:(\d+)/gm))
-    if (portOf[listener] !== port) yield `${CHART}/templates: ${listener} listens at ${port}, not at ${portOf[listener]}`;
+    if (name !== target || portOf[name] !== port)
+      yield `${CHART}/templates: ${name} at port ${port} leads to ${target}`;
+  for (const [, listener, port] of text.matchAll(
+    /^ +(api|raft|replication|rest)[.](?:listen-)?address: .*:(\d+)/gm,
+  ))
+    if (portOf[listener] !== port)
+      yield `${CHART}/templates: ${listener} listens at ${port}, not at ${portOf[listener]}`;
   for (const [, name] of text.matchAll(/\bport: (\w+)[ ,}]/g))
     if (!/^\d+$/.test(name) && !portOf[name]) yield `${CHART}/templates: there is no port ${name}`;
   for (const [name, { ports = [] }] of nodes)
     for (const port of ports.map((entry) => entry.split(':')[2]))
-      if (!exposed.split(',').includes(port)) yield `docker-compose.yml: ${name} publishes ${port}, which nobody opens`;
+      if (!exposed.split(',').includes(port))
+        yield `docker-compose.yml: ${name} publishes ${port}, which nobody opens`;
   for (const { job_name, static_configs } of parse(read('deploy/prometheus/prometheus.yml')).scrape_configs)
     for (const target of static_configs.flatMap(({ targets }) => targets)) {
       const [host, port] = target.split(':');
@@ -187,14 +215,15 @@ function* checkPorts() {
 /** An image that may be another one tomorrow is none that was tried today. */
 function* checkImages() {
   const isPinned = (image) => /:v?\d+[.]\d+[.]\d+(-[a-z0-9.-]+)?(@sha256:[0-9a-f]{64})?$/.test(image);
-  const built = dockerfile.replaceAll('${NODE_IMAGE}', /^ARG NODE_IMAGE=(.*)$/m.exec(dockerfile)?.[1]);
+  const built = dockerfile.replaceAll(/\$\{NODE_IMAGE\}/g, /^ARG NODE_IMAGE=(.*)$/m.exec(dockerfile)?.[1]);
   for (const [, image] of built.matchAll(/^FROM (\S+)/gm))
     if (!isPinned(image)) yield `Dockerfile: ${image} is no exact version`;
   for (const [name, { image, build }] of Object.entries(compose.services))
     if (!build && !isPinned(image)) yield `docker-compose.yml: ${name}: ${image} is no exact version`;
   const { version } = JSON.parse(read('packages/cli/package.json'));
   const { appVersion } = parse(read(`${CHART}/Chart.yaml`));
-  if (appVersion !== version) yield `${CHART}/Chart.yaml: appVersion ${appVersion}, and the command is ${version}`;
+  if (appVersion !== version)
+    yield `${CHART}/Chart.yaml: appVersion ${appVersion}, and the command is ${version}`;
 }
 
 function* checkPaths() {
@@ -207,18 +236,24 @@ function* checkPaths() {
     ...[...dockerfile.matchAll(/fetch\('http:\/\/[^/]+(\/[^']*)'/g)].map(([, path]) => ['Dockerfile', path]),
   ];
   if (asked.length < 5) yield `Dockerfile, ${CHART}: ${asked.length} probes and scrapes were found, not 5`;
-  for (const [file, path] of asked) if (!served.has(path)) yield `${file}: the REST listener serves no ${path}`;
+  for (const [file, path] of asked)
+    if (!served.has(path)) yield `${file}: the REST listener serves no ${path}`;
 }
 
 function* checkDockerfile() {
   const known =
     /^(ARG|FROM|WORKDIR|COPY|RUN|LABEL|ENV|USER|VOLUME|EXPOSE|STOPSIGNAL|HEALTHCHECK|ENTRYPOINT|CMD) \S/;
-  const lines = dockerfile.replaceAll(/^#.*\n/gm, '').replaceAll(/\\\n/g, '').split('\n');
+  const lines = dockerfile
+    .replaceAll(/^#.*\n/gm, '')
+    .replaceAll(/\\\n/g, '')
+    .split('\n');
   for (const line of lines) if (line !== '' && !known.test(line)) yield `Dockerfile: ${line}: no instruction`;
   const last = lines.slice(lines.findLastIndex((line) => line.startsWith('FROM')));
   for (const instruction of ['HEALTHCHECK', 'VOLUME', 'USER', 'ENTRYPOINT', 'STOPSIGNAL'])
-    if (!last.some((line) => line.startsWith(instruction))) yield `Dockerfile: the image has no ${instruction}`;
-  if (last.findLast((line) => line.startsWith('USER')) !== 'USER node') yield 'Dockerfile: nodes do not run as node';
+    if (!last.some((line) => line.startsWith(instruction)))
+      yield `Dockerfile: the image has no ${instruction}`;
+  if (last.findLast((line) => line.startsWith('USER')) !== 'USER node')
+    yield 'Dockerfile: nodes do not run as node';
   const [, directory] = /COXSWAIN_DATA_DIR=(\S+)/.exec(dockerfile) ?? [];
   if (!last.includes(`VOLUME ${directory}`)) yield `Dockerfile: the data directory ${directory} is no volume`;
   for (const line of lines.filter((each) => /^COPY (?!--from)/.test(each)))
@@ -234,24 +269,37 @@ function* checkDockerfile() {
 }
 
 function* checkUnits() {
-  for (const file of files.filter((each) => each.startsWith('deploy/systemd/') && /[.](service|env[.]example)$/.test(each))) {
+  for (const file of files.filter(
+    (each) => each.startsWith('deploy/systemd/') && /[.](service|env[.]example)$/.test(each),
+  )) {
     for (const [index, line] of read(file).split('\n').entries())
       if (!/^(#.*|\[[A-Z]\w+\]|[A-Z][A-Za-z_0-9]*=.*|)$/.test(line)) yield `${file}:${index + 1}: ${line}`;
   }
   const unit = read('deploy/systemd/coxswain.service');
-  for (const setting of ['User=coxswain', 'ProtectSystem=strict', 'StateDirectory=coxswain', 'NoNewPrivileges=true'])
+  for (const setting of [
+    'User=coxswain',
+    'ProtectSystem=strict',
+    'StateDirectory=coxswain',
+    'NoNewPrivileges=true',
+  ])
     if (!unit.split('\n').includes(setting)) yield `deploy/systemd/coxswain.service: has no ${setting}`;
 }
 
 /** Files that a file of systemd or Grafana names beside itself, and dashboards where Grafana looks for them. */
 function* checkMounts() {
-  const provider = parse(read('deploy/grafana/provisioning/dashboards/coxswain.yaml')).providers[0].options.path;
+  const provider = parse(read('deploy/grafana/provisioning/dashboards/coxswain.yaml')).providers[0].options
+    .path;
   const mounted = compose.services.grafana.volumes.map((volume) => volume.split(':'));
   const source = mounted.find(([, target]) => target === provider)?.[0];
-  if (source !== './deploy/grafana/dashboards') yield `deploy/grafana/provisioning: no dashboards are at ${provider}`;
+  if (source !== './deploy/grafana/dashboards')
+    yield `deploy/grafana/provisioning: no dashboards are at ${provider}`;
   const rules = parse(read('deploy/prometheus/prometheus.yml')).rule_files;
   for (const rule of rules)
-    if (!compose.services.prometheus.volumes.some((volume) => volume.split(':')[1] === rule && volume.includes(basename(rule))))
+    if (
+      !compose.services.prometheus.volumes.some(
+        (volume) => volume.split(':')[1] === rule && volume.includes(basename(rule)),
+      )
+    )
       yield `deploy/prometheus/prometheus.yml: nothing is mounted at ${rule}`;
 }
 

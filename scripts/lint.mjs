@@ -34,6 +34,7 @@ const steps = [
   { name: 'page of options', command: [process.execPath, 'scripts/generate-configuration.mjs', '--check'] },
   { name: 'page of metrics', command: [process.execPath, 'scripts/generate-metrics.mjs', '--check'] },
   { name: 'dashboards', command: [process.execPath, 'scripts/generate-dashboards.mjs', '--check'] },
+  { name: 'deployment', command: [process.execPath, 'scripts/check-deployment.mjs'] },
 ];
 
 for (const { name, command } of steps) {

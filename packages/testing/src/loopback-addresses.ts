@@ -32,11 +32,14 @@ export class LoopbackAddresses {
   replace(text: string, ownHost: string, published: ReadonlyMap<string, string> = new Map()): string {
     const hosts = [...new Set([...this.#ports.keys()].map((name) => name.slice(0, name.lastIndexOf(':'))))];
     const names = [...hosts, '0.0.0.0', '127.0.0.1'].map((host) => host.replaceAll('.', '[.]')).join('|');
-    return text.replace(new RegExp(`(?<![\\w.-])(${names}):(\\d+)`, 'g'), (address, host: string, port: string) => {
-      if (host !== '127.0.0.1') return this.of(host === '0.0.0.0' ? ownHost : host, Number(port));
-      const target = published.get(address);
-      if (target === undefined) throw new Error(`nothing is published at ${address}`);
-      return this.replace(target, ownHost);
-    });
+    return text.replace(
+      new RegExp(`(?<![\\w.-])(${names}):(\\d+)`, 'g'),
+      (address, host: string, port: string) => {
+        if (host !== '127.0.0.1') return this.of(host === '0.0.0.0' ? ownHost : host, Number(port));
+        const target = published.get(address);
+        if (target === undefined) throw new Error(`nothing is published at ${address}`);
+        return this.replace(target, ownHost);
+      },
+    );
   }
 }
