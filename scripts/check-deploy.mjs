@@ -4,8 +4,7 @@
 //   npm run check:deploy
 //
 // helm:             lints the chart, and renders it with its own values and with those of deploy/helm/coxswain/ci
-// kubeconform:      holds what was rendered against the schemas of Kubernetes, which it fetches; with
-//                   KUBECONFORM_SCHEMAS=DIRECTORY it takes them from there, and needs no network
+// go:               builds scripts/kubernetes-objects, which decodes what was rendered as strictly as an API server does
 // systemd-analyze:  verifies the unit
 // promtool:         checks the configuration of Prometheus
 // hadolint, docker: check Dockerfile and docker-compose.yml
@@ -100,6 +99,22 @@ if (!isInstalled('helm', 'version')) {
   process.exit(isAllRight ? 0 : 1);
 }
 
+/** Builds the program that decodes objects as an API server does; undefined where that cannot be done. */
+function buildObjectsCheck() {
+  if (!isInstalled('go', 'version')) {
+    leaveOut('objects of Kubernetes', 'go');
+    return undefined;
+  }
+  const program = join(directory, 'kubernetes-objects');
+  const problem = failure('go', ['build', '-o', program, '.'], {
+    cwd: join(root, 'scripts/kubernetes-objects'),
+  });
+  if (problem === undefined) return program;
+  console.log(`objects of Kubernetes: left out, what decodes them cannot be built: ${problem.trim()}`);
+  return undefined;
+}
+
+const objectsCheck = buildObjectsCheck();
 const valuesFiles = [undefined, ...readdirSync(join(chart, 'ci')).map((name) => join(chart, 'ci', name))];
 for (const file of valuesFiles) {
   const values = file ? ['--values', file] : [];
@@ -117,20 +132,7 @@ for (const file of valuesFiles) {
     `helm template, ${name}`,
     documents.flatMap(({ errors }) => errors.map(String)).join('\n') || undefined,
   );
-  if (!isInstalled('kubeconform', '-v')) {
-    leaveOut(`schemas of Kubernetes, ${name}`, 'kubeconform');
-    continue;
-  }
-  const schemas = process.env.KUBECONFORM_SCHEMAS;
-  const location = schemas
-    ? ['-schema-location', join(schemas, '{{.ResourceKind}}{{.KindSuffix}}.json')]
-    : [];
-  const problem = failure('kubeconform', ['-strict', '-skip', 'ServiceMonitor,Certificate', ...location], {
-    input: rendered,
-  });
-  if (problem && /failed downloading|could not find schema|no such host|connection refused/i.test(problem))
-    console.log(`schemas of Kubernetes, ${name}: left out, kubeconform cannot get them`);
-  else report(`schemas of Kubernetes, ${name}`, problem);
+  if (objectsCheck) report(`objects of Kubernetes, ${name}`, failure(objectsCheck, [], { input: rendered }));
 }
 
 for (const [what, args, text] of [
