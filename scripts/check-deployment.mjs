@@ -55,6 +55,15 @@ function* checkYaml() {
   }
 }
 
+/** Prints problems, each once, and ends the process when there are any. */
+function report(problems) {
+  for (const problem of new Set(problems)) console.error(problem);
+  if (problems.length > 0) process.exit(1);
+}
+
+// What follows reads these files.
+report([...checkYaml()]);
+
 /** What is laid over the chart's values, as helm does it. */
 function laidOver(values, more) {
   if (!isMap(values) || !isMap(more)) return more;
@@ -305,7 +314,6 @@ function* checkMounts() {
 
 const problems = [];
 for (const check of [
-  checkYaml,
   checkValues,
   checkBlocks,
   checkOptions,
@@ -318,5 +326,4 @@ for (const check of [
   checkMounts,
 ])
   problems.push(...check());
-for (const problem of new Set(problems)) console.error(problem);
-process.exitCode = problems.length === 0 ? 0 : 1;
+report(problems);
