@@ -36,6 +36,7 @@ const steps = [
   { name: 'dashboards', command: [process.execPath, 'scripts/generate-dashboards.mjs', '--check'] },
   { name: 'pages of the manual', command: [process.execPath, 'scripts/manual-pages.mjs', '--check'] },
   { name: 'packages', command: [process.execPath, 'scripts/pack.mjs', '--check'] },
+  { name: 'deployment', command: [process.execPath, 'scripts/check-deployment.mjs'] },
 ];
 
 for (const { name, command } of steps) {

@@ -1,6 +1,7 @@
 export { firstCertificate, type SelfSigned, secondCertificate } from './certificates.js';
 export { checkDeclared, EventRecorder, type RecordedEvent } from './event-recorder.js';
 export { claimPorts, findFreePort, findFreePorts } from './free-ports.js';
+export { LoopbackAddresses } from './loopback-addresses.js';
 export { oldGenerationGrowth } from './old-generation.js';
 export { answerError, type ScriptedRequest, ScriptedS3 } from './scripted-s3.js';
 export { sized } from './sized.js';
