@@ -1,5 +1,5 @@
 import type { NodeId } from '@coxswain/raft';
-import type { Clock, Random } from '@coxswain/runtime';
+import type { Clock, Random, Tracer } from '@coxswain/runtime';
 import type { StoreDirectory } from '@coxswain/table';
 import type { WalDisk } from '@coxswain/wal';
 import type { DiskRoom } from '../disk/disk-room.js';
@@ -114,6 +114,8 @@ export interface Environment {
   readonly stores: StoreDirectory;
   readonly files: SmallFiles;
   readonly disks: Disks;
+  /** Records spans; undefined when tracing is off. */
+  readonly tracer?: Tracer | undefined;
   readonly log: Log;
   /** Ends the process, loudly: an invariant is broken, or a disk cannot be trusted (D6). */
   readonly fatal: (error: unknown) => void;

@@ -14,7 +14,7 @@ import {
 } from 'node:tls';
 import { type HeldMemory, type HeldMemoryOptions, ServerConnection } from '@coxswain/http2';
 import { type FailedHandshake, type Log, watchHandshakes } from '@coxswain/node';
-import type { Clock } from '@coxswain/runtime';
+import type { Clock, Tracer } from '@coxswain/runtime';
 import { formatListenAddress, type ListenAddress } from '../config/address.js';
 import type { FailedHandshakes } from '../metrics/failed-handshakes.js';
 import type { GrpcMetrics } from '../metrics/grpc-metrics.js';
@@ -58,6 +58,8 @@ export interface GrpcListenerOptions {
   readonly clock: Clock;
   readonly metrics: GrpcMetrics;
   readonly failedHandshakes: FailedHandshakes;
+  /** Records the spans of calls; undefined when tracing is off. */
+  readonly tracer?: Tracer | undefined;
   readonly log: Log;
   /** Takes the connections that speak HTTP/1.1; when it is undefined, they are refused. */
   readonly http1?: SnapshotHttp | undefined;
@@ -201,7 +203,7 @@ export class GrpcListener {
   }
 
   #serve(socket: Socket): void {
-    const { clock, log, streamsMax, memory } = this.#options;
+    const { clock, log, streamsMax, memory, tracer } = this.#options;
     const peer = socket.remoteAddress === undefined ? '' : `${socket.remoteAddress}:${socket.remotePort}`;
     const environment = {
       routes: this.#routes,
@@ -210,6 +212,7 @@ export class GrpcListener {
       clock,
       log,
       peer,
+      tracer,
     };
     socket.setNoDelay(true);
     const connection = new ServerConnection(socket, {

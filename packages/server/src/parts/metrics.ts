@@ -32,7 +32,7 @@ export interface MeasuredParts {
 
 /** Describes all metrics of a server for Prometheus. */
 export async function describeServer(
-  { metrics: calls, certificates, failedHandshakes, memory }: Shared,
+  { metrics: calls, certificates, failedHandshakes, memory, tracing }: Shared,
   { node, readiness, diskUse, leader, follower, archiver, maintenance, backupAgent }: MeasuredParts,
 ): Promise<MetricJson[]> {
   const rooms = await diskUse.rooms();
@@ -54,5 +54,6 @@ export async function describeServer(
     ...describeDisks(rooms),
     ...describeHeldMemory(memory),
     ...describeMemoryLimits(),
+    ...(tracing === undefined ? [] : [tracing.exporter.describe()]),
   ];
 }

@@ -8,6 +8,7 @@ import { FailedHandshakes } from '../metrics/failed-handshakes.js';
 import { GrpcMetrics } from '../metrics/grpc-metrics.js';
 import { CertificatesInUse } from '../process/certificates-in-use.js';
 import { Parts } from './parts.js';
+import { openTracing, type Tracing } from './tracing.js';
 
 /** The surroundings of a server: the operator's configuration, the log, and the end of the process. */
 export interface ServerProcess {
@@ -28,6 +29,8 @@ export class Shared implements ServerProcess {
   readonly parts = new Parts();
   readonly certificates = new CertificatesInUse();
   readonly tokens: Tokens;
+  /** Records spans of requests; undefined when no receiver of traces is configured. */
+  readonly tracing: Tracing | undefined;
   /** The counters of the calls of all gRPC listeners. */
   readonly metrics = new GrpcMetrics();
   /** The counts of the TLS handshakes that failed, of all listeners. */
@@ -45,6 +48,7 @@ export class Shared implements ServerProcess {
     this.log = log;
     this.fatal = fatal;
     this.tokens = new Tokens(config);
+    this.tracing = openTracing(this, this.parts);
     this.backupRate = new RateLimit(systemClock, config['maintenance.backup-bytes-per-second']);
     this.restoreRate = new RateLimit(systemClock, config['maintenance.restore-bytes-per-second']);
   }
