@@ -3,9 +3,9 @@
 import { generatedPage } from './generated-page.mjs';
 
 const source = { type: 'prometheus', uid: '$datasource' };
-/** The series that a dashboard shows: those of the chosen clusters and nodes. */
-const chosen = 'job=~"$job",instance=~"$instance"';
-const ofTable = `${chosen},table=~"$table"`;
+/** The series that a dashboard shows: those of the CHOSEN clusters and nodes. */
+const CHOSEN = 'job=~"$job",instance=~"$instance"';
+const ofTable = `${CHOSEN},table=~"$table"`;
 const WIDTH = 24;
 const DESCRIPTION_OF_LEGEND = { displayMode: 'list', placement: 'bottom', showLegend: true };
 
@@ -51,27 +51,27 @@ const quantiles = (metric, labels, by = '') =>
       `${by && `{{${by}}} `}p${quantile * 100}`,
     ),
   );
-const perSecond = (metric, by = 'instance', labels = chosen) =>
+const perSecond = (metric, by = 'instance', labels = CHOSEN) =>
   query(`sum by (${by}) (rate(${metric}{${labels}}[$__rate_interval]))`, `{{${by}}}`);
 
 const dashboards = {
   overview: {
     title: 'Coxswain: overview of a cluster',
     panels: [
-      stat('Nodes that answer', 'none', `count(coxswain_build_info{${chosen}})`),
-      stat('Nodes that are not ready', 'none', `count(coxswain_ready{${chosen}} == 0) or vector(0)`, {
+      stat('Nodes that answer', 'none', `count(coxswain_build_info{${CHOSEN}})`),
+      stat('Nodes that are not ready', 'none', `count(coxswain_ready{${CHOSEN}} == 0) or vector(0)`, {
         bad: 1,
       }),
       stat(
         'Groups without a leader',
         'none',
-        `count(max by (job, shard_id) (coxswain_has_leader{${chosen}}) == 0) or vector(0)`,
+        `count(max by (job, shard_id) (coxswain_has_leader{${CHOSEN}}) == 0) or vector(0)`,
         { bad: 1 },
       ),
       stat(
         'Members that the worst node misses',
         'none',
-        `max(coxswain_members{${chosen}} - coxswain_members_heard{${chosen}})`,
+        `max(coxswain_members{${CHOSEN}} - coxswain_members_heard{${CHOSEN}})`,
         {
           bad: 1,
         },
@@ -79,25 +79,25 @@ const dashboards = {
       stat(
         'Fullest disk',
         'percentunit',
-        `max(1 - coxswain_disk_free_bytes{${chosen}} / coxswain_disk_size_bytes{${chosen}})`,
+        `max(1 - coxswain_disk_free_bytes{${CHOSEN}} / coxswain_disk_size_bytes{${CHOSEN}})`,
         {
           bad: 0.85,
         },
       ),
-      stat('First certificate to end', 's', `min(coxswain_certificate_expiry_seconds{${chosen}})`, {
+      stat('First certificate to end', 's', `min(coxswain_certificate_expiry_seconds{${CHOSEN}})`, {
         bad: 14 * 86_400,
         isBadBelow: true,
       }),
       row('Requests'),
       plot('Calls by method', 'reqps', [perSecond('grpc_server_handled_total', 'grpc_method')]),
       plot('Calls that did not succeed, by code', 'reqps', [
-        perSecond('grpc_server_handled_total', 'grpc_code', `${chosen},grpc_code!="OK"`),
+        perSecond('grpc_server_handled_total', 'grpc_code', `${CHOSEN},grpc_code!="OK"`),
       ]),
-      plot('Time of Put', 's', quantiles('grpc_server_handling_seconds', `${chosen},grpc_method="Put"`)),
-      plot('Time of Range', 's', quantiles('grpc_server_handling_seconds', `${chosen},grpc_method="Range"`)),
+      plot('Time of Put', 's', quantiles('grpc_server_handling_seconds', `${CHOSEN},grpc_method="Put"`)),
+      plot('Time of Range', 's', quantiles('grpc_server_handling_seconds', `${CHOSEN},grpc_method="Range"`)),
       plot('Calls of 1 s or longer', 'short', [
         query(
-          `sum by (grpc_method) (increase(coxswain_slow_requests_total{${chosen}}[$__rate_interval])) > 0`,
+          `sum by (grpc_method) (increase(coxswain_slow_requests_total{${CHOSEN}}[$__rate_interval])) > 0`,
           '{{grpc_method}}',
         ),
       ]),
@@ -106,21 +106,21 @@ const dashboards = {
       plot('Proposals applied', 'ops', [perSecond('coxswain_proposals_applied_total')]),
       plot('Proposals that were refused, or whose outcome is unknown', 'ops', [
         query(
-          `sum by (instance) (rate(coxswain_proposals_refused_total{${chosen}}[$__rate_interval]))`,
+          `sum by (instance) (rate(coxswain_proposals_refused_total{${CHOSEN}}[$__rate_interval]))`,
           '{{instance}} refused',
         ),
         query(
-          `sum by (instance) (rate(coxswain_proposals_outcome_unknown_total{${chosen}}[$__rate_interval]))`,
+          `sum by (instance) (rate(coxswain_proposals_outcome_unknown_total{${CHOSEN}}[$__rate_interval]))`,
           '{{instance}} unknown',
         ),
       ]),
-      plot('Proposals under way', 'none', [query(`coxswain_proposals_pending{${chosen}}`)]),
+      plot('Proposals under way', 'none', [query(`coxswain_proposals_pending{${CHOSEN}}`)]),
       plot(
         'Mean time of a write by stage',
         's',
         [
           query(
-            `sum by (stage) (rate(coxswain_write_stage_seconds_sum{${chosen}}[$__rate_interval])) / sum by (stage) (rate(coxswain_write_stage_seconds_count{${chosen}}[$__rate_interval]))`,
+            `sum by (stage) (rate(coxswain_write_stage_seconds_sum{${CHOSEN}}[$__rate_interval])) / sum by (stage) (rate(coxswain_write_stage_seconds_count{${CHOSEN}}[$__rate_interval]))`,
             '{{stage}}',
           ),
         ],
@@ -128,24 +128,24 @@ const dashboards = {
       ),
       plot('99th percentile of each stage', 's', [
         query(
-          `histogram_quantile(0.99, sum by (le, stage) (rate(coxswain_write_stage_seconds_bucket{${chosen}}[$__rate_interval])))`,
+          `histogram_quantile(0.99, sum by (le, stage) (rate(coxswain_write_stage_seconds_bucket{${CHOSEN}}[$__rate_interval])))`,
           '{{stage}}',
         ),
       ]),
       plot('Sync of the log, 99th percentile', 's', [
         query(
-          `histogram_quantile(0.99, sum by (le, instance) (rate(coxswain_wal_sync_seconds_bucket{${chosen}}[$__rate_interval])))`,
+          `histogram_quantile(0.99, sum by (le, instance) (rate(coxswain_wal_sync_seconds_bucket{${CHOSEN}}[$__rate_interval])))`,
         ),
       ]),
       row('Members'),
       plot('Changes of leaders', 'short', [
-        query(`increase(coxswain_leader_changes_total{${chosen}}[$__rate_interval])`),
+        query(`increase(coxswain_leader_changes_total{${CHOSEN}}[$__rate_interval])`),
       ]),
       plot('Groups that each node leads', 'none', [
-        query(`sum by (instance) (coxswain_is_leader{${chosen}})`),
+        query(`sum by (instance) (coxswain_is_leader{${CHOSEN}})`),
       ]),
-      plot('Members heard', 'none', [query(`coxswain_members_heard{${chosen}}`)]),
-      plot('Clock ahead of the others', 's', [query(`coxswain_clock_ahead_seconds{${chosen}}`)]),
+      plot('Members heard', 'none', [query(`coxswain_members_heard{${CHOSEN}}`)]),
+      plot('Clock ahead of the others', 's', [query(`coxswain_clock_ahead_seconds{${CHOSEN}}`)]),
     ],
   },
   tables: {
@@ -191,11 +191,11 @@ const dashboards = {
     hasTables: true,
     panels: [
       row('Follower cluster'),
-      stat('Leader cluster reached by', 'none', `sum(coxswain_replication_leader_reached{${chosen}})`, {
+      stat('Leader cluster reached by', 'none', `sum(coxswain_replication_leader_reached{${CHOSEN}})`, {
         bad: 1,
         isBadBelow: true,
       }),
-      stat('Nodes where somebody must act', 'none', `sum(coxswain_replication_broken{${chosen}})`, {
+      stat('Nodes where somebody must act', 'none', `sum(coxswain_replication_broken{${CHOSEN}})`, {
         bad: 1,
       }),
       stat('Tables that are stopped', 'none', `sum(coxswain_replication_stopped{${ofTable}})`, { bad: 1 }),
@@ -211,7 +211,7 @@ const dashboards = {
       plot('Commands applied', 'ops', [perSecond('coxswain_replication_commands_total')]),
       plot('Bytes received', 'binBps', [perSecond('coxswain_replication_received_bytes_total')]),
       plot('Tables that were copied anew', 'short', [
-        query(`increase(coxswain_replication_snapshots_total{${chosen}}[$__rate_interval])`),
+        query(`increase(coxswain_replication_snapshots_total{${CHOSEN}}[$__rate_interval])`),
       ]),
       list('Node that replicates', 'none', [
         query(`regatta_replication_leased{${ofTable}} == 1`, '{{table}}'),
@@ -237,7 +237,7 @@ const dashboards = {
       stat(
         'Backlog, of its limit',
         'percentunit',
-        `max(coxswain_archive_backlog_bytes{${chosen}} / coxswain_archive_backlog_bytes_max{${chosen}})`,
+        `max(coxswain_archive_backlog_bytes{${CHOSEN}} / coxswain_archive_backlog_bytes_max{${CHOSEN}})`,
         {
           bad: 0.5,
         },
@@ -245,10 +245,10 @@ const dashboards = {
       stat('Oldest entry that waits', 's', `max(coxswain_archive_table_backlog_seconds{${ofTable}})`, {
         bad: 300,
       }),
-      stat('Backups under way', 'none', `sum(coxswain_backups_under_way{${chosen}})`),
-      stat('Restores under way', 'none', `sum(coxswain_restores_under_way{${chosen}})`),
+      stat('Backups under way', 'none', `sum(coxswain_backups_under_way{${CHOSEN}})`),
+      stat('Restores under way', 'none', `sum(coxswain_restores_under_way{${CHOSEN}})`),
       row('Archive'),
-      plot('Backlog of each node', 'bytes', [query(`coxswain_archive_backlog_bytes{${chosen}}`)]),
+      plot('Backlog of each node', 'bytes', [query(`coxswain_archive_backlog_bytes{${CHOSEN}}`)]),
       plot('Backlog of each table', 'bytes', [
         query(`topk(20, max by (table) (coxswain_archive_table_backlog_bytes{${ofTable}}))`, '{{table}}'),
       ]),
@@ -261,26 +261,26 @@ const dashboards = {
       plot('Bytes stored', 'binBps', [perSecond('coxswain_archive_log_bytes_total')]),
       plot('Objects stored, bases stored, objects removed', 'short', [
         query(
-          `sum(increase(coxswain_archive_log_objects_total{${chosen}}[$__rate_interval]))`,
+          `sum(increase(coxswain_archive_log_objects_total{${CHOSEN}}[$__rate_interval]))`,
           'log objects',
         ),
-        query(`sum(increase(coxswain_archive_bases_total{${chosen}}[$__rate_interval]))`, 'bases'),
-        query(`sum(increase(coxswain_archive_pruned_total{${chosen}}[$__rate_interval]))`, 'removed'),
+        query(`sum(increase(coxswain_archive_bases_total{${CHOSEN}}[$__rate_interval]))`, 'bases'),
+        query(`sum(increase(coxswain_archive_pruned_total{${CHOSEN}}[$__rate_interval]))`, 'removed'),
       ]),
       plot('Attempts that failed', 'short', [
-        query(`increase(coxswain_archive_errors_total{${chosen}}[$__rate_interval])`),
+        query(`increase(coxswain_archive_errors_total{${CHOSEN}}[$__rate_interval])`),
       ]),
       row('Backups and restores'),
       plot('Backups by outcome', 'short', [
         query(
-          `sum by (outcome) (increase(coxswain_backups_total{${chosen}}[$__rate_interval]))`,
+          `sum by (outcome) (increase(coxswain_backups_total{${CHOSEN}}[$__rate_interval]))`,
           '{{outcome}}',
         ),
       ]),
       plot('Bytes of backups', 'binBps', [perSecond('coxswain_backup_bytes_total')]),
       plot('Restores by outcome', 'short', [
         query(
-          `sum by (outcome) (increase(coxswain_restores_total{${chosen}}[$__rate_interval]))`,
+          `sum by (outcome) (increase(coxswain_restores_total{${CHOSEN}}[$__rate_interval]))`,
           '{{outcome}}',
         ),
       ]),
@@ -290,87 +290,87 @@ const dashboards = {
   node: {
     title: 'Coxswain: node and process',
     panels: [
-      list('Releases', 'none', [query(`coxswain_build_info{${chosen}}`, '{{instance}} {{version}}')], {
+      list('Releases', 'none', [query(`coxswain_build_info{${CHOSEN}}`, '{{instance}} {{version}}')], {
         h: 6,
       }),
       list(
         'Certificates',
         's',
-        [query(`coxswain_certificate_expiry_seconds{${chosen}}`, '{{instance}} {{listener}} {{kind}}')],
+        [query(`coxswain_certificate_expiry_seconds{${CHOSEN}}`, '{{instance}} {{listener}} {{kind}}')],
         {
           h: 6,
         },
       ),
       row('Process'),
-      plot('CPU', 'percentunit', [query(`rate(process_cpu_seconds_total{${chosen}}[$__rate_interval])`)]),
+      plot('CPU', 'percentunit', [query(`rate(process_cpu_seconds_total{${CHOSEN}}[$__rate_interval])`)]),
       plot('Lag of the event loop', 's', [
-        query(`nodejs_eventloop_lag_p99_seconds{${chosen}}`, '{{instance}} p99'),
-        query(`nodejs_eventloop_lag_max_seconds{${chosen}}`, '{{instance}} longest'),
+        query(`nodejs_eventloop_lag_p99_seconds{${CHOSEN}}`, '{{instance}} p99'),
+        query(`nodejs_eventloop_lag_max_seconds{${CHOSEN}}`, '{{instance}} longest'),
       ]),
       plot('Memory', 'bytes', [
-        query(`process_resident_memory_bytes{${chosen}}`, '{{instance}} resident'),
-        query(`nodejs_heap_size_used_bytes{${chosen}}`, '{{instance}} heap'),
-        query(`nodejs_external_memory_bytes{${chosen}}`, '{{instance}} external'),
+        query(`process_resident_memory_bytes{${CHOSEN}}`, '{{instance}} resident'),
+        query(`nodejs_heap_size_used_bytes{${CHOSEN}}`, '{{instance}} heap'),
+        query(`nodejs_external_memory_bytes{${CHOSEN}}`, '{{instance}} external'),
       ]),
       plot('Memory, of its limit', 'percentunit', [
         query(
-          `process_resident_memory_bytes{${chosen}} / coxswain_memory_limit_bytes{${chosen}}`,
+          `process_resident_memory_bytes{${CHOSEN}} / coxswain_memory_limit_bytes{${CHOSEN}}`,
           '{{instance}} resident',
         ),
         query(
-          `nodejs_heap_size_used_bytes{${chosen}} / coxswain_heap_limit_bytes{${chosen}}`,
+          `nodejs_heap_size_used_bytes{${CHOSEN}} / coxswain_heap_limit_bytes{${CHOSEN}}`,
           '{{instance}} heap',
         ),
       ]),
       plot('Garbage collection', 'percentunit', [
         query(
-          `sum by (instance, kind) (rate(nodejs_gc_duration_seconds_sum{${chosen}}[$__rate_interval]))`,
+          `sum by (instance, kind) (rate(nodejs_gc_duration_seconds_sum{${CHOSEN}}[$__rate_interval]))`,
           '{{instance}} {{kind}}',
         ),
       ]),
       plot('Descriptors', 'none', [
-        query(`process_open_fds{${chosen}}`),
-        query(`process_max_fds{${chosen}}`, '{{instance}} limit'),
+        query(`process_open_fds{${CHOSEN}}`),
+        query(`process_max_fds{${CHOSEN}}`, '{{instance}} limit'),
       ]),
       plot('Memory that calls hold', 'bytes', [
-        query(`coxswain_calls_held_bytes{${chosen}}`, '{{instance}} all'),
-        query(`coxswain_calls_unsent_bytes{${chosen}}`, '{{instance}} answers'),
+        query(`coxswain_calls_held_bytes{${CHOSEN}}`, '{{instance}} all'),
+        query(`coxswain_calls_unsent_bytes{${CHOSEN}}`, '{{instance}} answers'),
       ]),
       plot('Calls that wait for memory, and that were given up', 'short', [
-        query(`coxswain_calls_waiting{${chosen}}`, '{{instance}} wait'),
+        query(`coxswain_calls_waiting{${CHOSEN}}`, '{{instance}} wait'),
         query(
-          `increase(coxswain_calls_given_up_total{${chosen}}[$__rate_interval])`,
+          `increase(coxswain_calls_given_up_total{${CHOSEN}}[$__rate_interval])`,
           '{{instance}} given up',
         ),
       ]),
       row('Disk'),
-      plot('Free', 'bytes', [query(`coxswain_disk_free_bytes{${chosen}}`, '{{instance}} {{disk}}')]),
+      plot('Free', 'bytes', [query(`coxswain_disk_free_bytes{${CHOSEN}}`, '{{instance}} {{disk}}')]),
       plot('Written to the log', 'binBps', [perSecond('coxswain_wal_written_bytes_total')]),
       plot('Syncs of the log', 'ops', [perSecond('coxswain_wal_syncs_total')]),
       plot('Syncs that took longer than 1 s', 'short', [
-        query(`increase(coxswain_wal_slow_syncs_total{${chosen}}[$__rate_interval])`),
+        query(`increase(coxswain_wal_slow_syncs_total{${CHOSEN}}[$__rate_interval])`),
       ]),
       row('Network'),
       plot('Bytes to and from other members', 'binBps', [
-        query(`rate(coxswain_peer_sent_bytes_total{${chosen}}[$__rate_interval])`, '{{instance}} sent'),
+        query(`rate(coxswain_peer_sent_bytes_total{${CHOSEN}}[$__rate_interval])`, '{{instance}} sent'),
         query(
-          `rate(coxswain_peer_received_bytes_total{${chosen}}[$__rate_interval])`,
+          `rate(coxswain_peer_received_bytes_total{${CHOSEN}}[$__rate_interval])`,
           '{{instance}} received',
         ),
       ]),
       plot('Connections to other members', 'none', [
-        query(`sum by (instance) (coxswain_peer_connected{${chosen}})`),
+        query(`sum by (instance) (coxswain_peer_connected{${CHOSEN}})`),
       ]),
       plot('Handshakes that failed', 'short', [
         query(
-          `increase(coxswain_handshakes_failed_total{${chosen}}[$__rate_interval]) > 0`,
+          `increase(coxswain_handshakes_failed_total{${CHOSEN}}[$__rate_interval]) > 0`,
           '{{instance}} {{listener}}',
         ),
       ]),
       plot('Snapshots between members', 'short', [
-        query(`increase(coxswain_snapshots_sent_total{${chosen}}[$__rate_interval])`, '{{instance}} sent'),
+        query(`increase(coxswain_snapshots_sent_total{${CHOSEN}}[$__rate_interval])`, '{{instance}} sent'),
         query(
-          `increase(coxswain_snapshots_received_total{${chosen}}[$__rate_interval])`,
+          `increase(coxswain_snapshots_received_total{${CHOSEN}}[$__rate_interval])`,
           '{{instance}} received',
         ),
       ]),

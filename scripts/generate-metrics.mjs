@@ -4,6 +4,7 @@ import { describeArchive } from '../packages/server/dist/src/metrics/archive-met
 import { describeCertificates } from '../packages/server/dist/src/metrics/certificate-metrics.js';
 import { describeCompatible } from '../packages/server/dist/src/metrics/compatible-metrics.js';
 import { describeDisks } from '../packages/server/dist/src/metrics/disk-metrics.js';
+import { describeEvents } from '../packages/server/dist/src/metrics/event-metrics.js';
 import { FailedHandshakes } from '../packages/server/dist/src/metrics/failed-handshakes.js';
 import { GrpcMetrics } from '../packages/server/dist/src/metrics/grpc-metrics.js';
 import { describeHeldMemory } from '../packages/server/dist/src/metrics/held-memory-metrics.js';
@@ -117,6 +118,11 @@ its \`regatta_table_storage_*\` only the size has a meaning outside of Pebble.`,
     title: 'Certificates',
     text: 'Of nodes with TLS. [Operations](operations.md#certificates-tokens-and-reloading) says what the labels mean.',
     metrics: [describeCertificates([{ name: '', expiries: [{}] }])],
+  },
+  {
+    title: 'Events',
+    text: '[Events](events.md) lists all of them.',
+    metrics: [describeEvents({ counts: new Map([[{}, 0]]) })],
   },
 ];
 

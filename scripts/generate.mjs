@@ -1,4 +1,5 @@
-// Generates packages/protocol/src/gen and packages/protocol/descriptors.binpb from proto/.
+// Generates packages/protocol/src/gen, packages/protocol/descriptors.binpb and proto/frozen.binpb from proto/. The frozen
+// image is the API as it was generated last: what would break a client of that is refused before anything is written.
 //
 //   node scripts/generate.mjs           writes them
 //   node scripts/generate.mjs --check   exits 1 when the committed ones differ from what it would write
@@ -19,6 +20,7 @@ import { fileURLToPath } from 'node:url';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const GEN_FOLDER = 'packages/protocol/src/gen';
 const DESCRIPTOR_FILE = 'packages/protocol/descriptors.binpb';
+const FROZEN_FILE = 'proto/frozen.binpb';
 
 /** Runs buf and returns what it wrote into a scratch folder: file names relative to the root, and contents. */
 function generate() {
@@ -26,14 +28,13 @@ function generate() {
   try {
     const buf = (...args) =>
       execFileSync(join(root, 'node_modules/.bin/buf'), args, { cwd: root, stdio: 'inherit' });
+    buf('breaking', '--against', FROZEN_FILE);
     buf('generate', '--output', scratch);
-    buf(
-      'build',
-      '--as-file-descriptor-set',
-      '--exclude-source-info',
-      '--output',
-      join(scratch, DESCRIPTOR_FILE),
-    );
+    const build = (file, ...flags) =>
+      buf('build', ...flags, '--exclude-source-info', '-o', join(scratch, file));
+    build(DESCRIPTOR_FILE, '--as-file-descriptor-set');
+    mkdirSync(join(scratch, 'proto'));
+    build(FROZEN_FILE);
     return new Map(
       filesBelow(scratch).map((path) => {
         return [relative(scratch, path).split(sep).join('/'), readFileSync(path)];
@@ -55,9 +56,8 @@ function filesBelow(folder) {
 
 /** The committed files, in the same form as generate() returns. */
 function committed() {
-  const paths = [...filesBelow(join(root, GEN_FOLDER)), join(root, DESCRIPTOR_FILE)].filter((path) =>
-    existsSync(path),
-  );
+  const single = [DESCRIPTOR_FILE, FROZEN_FILE].map((name) => join(root, name));
+  const paths = [...filesBelow(join(root, GEN_FOLDER)), ...single].filter((path) => existsSync(path));
   return new Map(paths.map((path) => [relative(root, path).split(sep).join('/'), readFileSync(path)]));
 }
 

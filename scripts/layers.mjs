@@ -7,7 +7,7 @@ export const layers = {
   raft: [],
   runtime: [],
   http2: [],
-  testing: ['protocol'],
+  testing: ['protocol', 'runtime'],
   wal: ['raft'],
   stream: ['protocol'],
   channel: ['http2'],
@@ -34,7 +34,7 @@ export const layers = {
     'http2',
   ],
   client: ['protocol', 'channel'],
-  cli: ['protocol', 'stream', 'client', 'server', 'backup', 'archive', 'agents'],
+  cli: ['protocol', 'runtime', 'stream', 'client', 'server', 'backup', 'archive', 'agents'],
   simulator: ['protocol', 'raft', 'runtime', 'stream', 'wal', 'table', 'node', 'replication', 'testing'],
   bench: ['protocol', 'http2', 'client', 'testing'],
 };

@@ -30,6 +30,7 @@ const steps = [
   { name: 'proto compatibility', command: [join(bin, 'buf'), 'breaking', '--against', 'proto/frozen.binpb'] },
   { name: 'generated code', command: [process.execPath, 'scripts/generate.mjs', '--check'] },
   { name: 'page of errors', command: [process.execPath, 'scripts/generate-errors.mjs', '--check'] },
+  { name: 'page of events', command: [process.execPath, 'scripts/generate-events.mjs', '--check'] },
   { name: 'page of options', command: [process.execPath, 'scripts/generate-configuration.mjs', '--check'] },
   { name: 'page of metrics', command: [process.execPath, 'scripts/generate-metrics.mjs', '--check'] },
   { name: 'dashboards', command: [process.execPath, 'scripts/generate-dashboards.mjs', '--check'] },

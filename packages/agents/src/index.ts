@@ -1,3 +1,4 @@
+export { agentEvents } from './events.js';
 export { type BackedUpLog, BinlogBackupReader, type LogStart } from './moco/binlog-backup-reader.js';
 export {
   type BinlogArchive,

@@ -1,4 +1,5 @@
-import type { Log, NodeParts } from '@coxswain/node';
+import type { NodeParts } from '@coxswain/node';
+import type { EventFields, EventKind, Log } from '@coxswain/runtime';
 import type { ArchiveCounters } from './archive-status.js';
 import type { Retention } from './prune.js';
 import type { ShardArchiveEnvironment } from './shard-archive.js';
@@ -25,12 +26,8 @@ export interface TableArchiverContext {
   readonly report: (shardId: number, index: number) => void;
 }
 
-/** Writes a line about one table to the node's log. */
-export type TellOfTable = (
-  level: 'info' | 'warn' | 'error',
-  message: string,
-  fields: Record<string, unknown>,
-) => void;
+/** Reports an event of one table. */
+export type TellOfTable = (kind: EventKind, fields?: EventFields) => void;
 
 /** Returns the text of an error for the log, and for the status of a table. */
 export function textOf(error: unknown): string {

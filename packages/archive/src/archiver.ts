@@ -1,9 +1,10 @@
-import type { LedTable, Log, NodeParts } from '@coxswain/node';
-import type { Clock, Random, RateLimit } from '@coxswain/runtime';
+import type { LedTable, NodeParts } from '@coxswain/node';
+import type { Clock, Log, Random, RateLimit } from '@coxswain/runtime';
 import type { ArchiveCounters, ArchiveStatus, TableArchiveStatus } from './archive-status.js';
 import { ArchivedReports } from './archived-reports.js';
 import type { TableArchiverContext } from './archiver-context.js';
-import { prune, type Retention, UNBACKED_PRUNED } from './prune.js';
+import { archiveEvents } from './events.js';
+import { prune, type Retention } from './prune.js';
 import { Slots } from './slots.js';
 import type { ObjectStore } from './store.js';
 import { TableArchiver } from './table-archiver.js';
@@ -216,8 +217,8 @@ export class Archiver {
     if (isBehind !== this.#isBehind) {
       this.#isBehind = isBehind;
       const { backlogBytesMax } = this.#options;
-      const message = isBehind ? 'much waits to be archived' : 'the archive has caught up';
-      log(isBehind ? 'warn' : 'info', message, { backlogBytes: sizeBytes, backlogBytesMax, refusesWrites });
+      const kind = isBehind ? archiveEvents.archiveBehind : archiveEvents.archiveCaughtUp;
+      log(kind, { backlogBytes: sizeBytes, backlogBytesMax, refusesWrites });
     }
     if (clock.monotonicMs() - this.#prunedMs >= PRUNE_MS) this.#pruneShards();
     this.#check = clock.startTimer(CHECK_MS, () => this.#watch());
@@ -246,12 +247,12 @@ export class Archiver {
         this.#counters.objectsPruned += pruned.baseCount + pruned.logCount + pruned.gapCount;
         const { shard, unbacked } = pruned;
         if (unbacked.length > 0)
-          log('warn', UNBACKED_PRUNED, { table: shard.table, shard: shard.shardId, unbacked });
+          log(archiveEvents.unbackedEntriesPruned, { table: shard.table, shardId: shard.shardId, unbacked });
       }
     } catch (error) {
       if (signal.aborted) return;
       this.#counters.errors++;
-      log('warn', 'what is too old in the archive could not be removed yet', { error: String(error) });
+      log(archiveEvents.archivePruningFailed, { error: String(error) });
     }
   }
 

@@ -1,7 +1,7 @@
 import type { TableLog } from '@coxswain/node';
 import { Backoff } from '@coxswain/runtime';
 import { type TableArchiverContext, type TellOfTable, textOf } from './archiver-context.js';
-import { UNBACKED_PRUNED } from './prune.js';
+import { archiveEvents } from './events.js';
 import type { ShardArchive } from './shard-archive.js';
 
 const RETRY_LEAST_MS = 250;
@@ -67,6 +67,7 @@ export class BaseArchiver {
     try {
       if (signal.aborted) return;
       const view = log.table.view();
+      const { revision } = view;
       try {
         // The end of a shard must come after every base, so that a restore that begins with a base meets it.
         if (view.state.sealedBy !== undefined) return;
@@ -75,6 +76,7 @@ export class BaseArchiver {
         view.close();
       }
       this.#context.counters.bases++;
+      this.#tell(archiveEvents.baseArchived, { revision });
       this.#backoff.reset();
       this.#error = undefined;
       await this.#prune(archive, signal);
@@ -95,11 +97,11 @@ export class BaseArchiver {
     try {
       const { baseCount, logCount, gapCount, unbacked } = await archive.prune(retention, { signal });
       counters.objectsPruned += baseCount + logCount + gapCount;
-      if (unbacked.length > 0) this.#tell('warn', UNBACKED_PRUNED, { unbacked });
+      if (unbacked.length > 0) this.#tell(archiveEvents.unbackedEntriesPruned, { unbacked });
     } catch (error) {
       if (signal.aborted) return;
       counters.errors++;
-      this.#tell('warn', 'what is too old in the archive could not be removed yet', { error: textOf(error) });
+      this.#tell(archiveEvents.archivePruningFailed, { error: textOf(error) });
     }
   }
 
@@ -107,8 +109,7 @@ export class BaseArchiver {
     this.#notBeforeMs = this.#nowMs + this.#backoff.next();
     this.#context.counters.errors++;
     const reason = textOf(error);
-    if (this.#error === undefined)
-      this.#tell('warn', 'a base backup could not be archived', { error: reason });
+    if (this.#error === undefined) this.#tell(archiveEvents.baseArchivingFailed, { error: reason });
     this.#error = reason;
   }
 

@@ -13,6 +13,7 @@ export { BackupRecord } from './backup-record.js';
 export { type BaseInfo, BaseObjectReader, type ExpectedBase, writeBaseObject } from './base-object.js';
 export { findShards, type ShardFilter, showShard } from './catalog.js';
 export { ArchiveError, type ArchiveErrorCode, archiveErrors } from './errors.js';
+export { archiveEvents } from './events.js';
 export { FoldedLog } from './folded-log.js';
 export {
   type ArchivedEntry,

@@ -44,10 +44,6 @@ export interface PrunedShard {
   readonly oldest: { readonly revision: number; readonly timeMs: number } | undefined;
 }
 
-/** The text that is logged when `PrunedShard.unbacked` is not empty. */
-export const UNBACKED_PRUNED =
-  'entries were pruned from the archive that no backup holds: make backups of it more often than its retention';
-
 /** Objects that are removed at the same time. */
 const DELETES_AT_A_TIME = 8;
 

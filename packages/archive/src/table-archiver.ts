@@ -4,6 +4,7 @@ import type { TableArchiveStatus } from './archive-status.js';
 import { addEntries, isInternal, READ_BYTES_MAX } from './archived-entries.js';
 import { type TableArchiverContext, type TellOfTable, textOf } from './archiver-context.js';
 import { BaseArchiver } from './base-archiver.js';
+import { archiveEvents } from './events.js';
 import { Flushes } from './flushes.js';
 import { ShardArchive } from './shard-archive.js';
 import type { Slots } from './slots.js';
@@ -294,7 +295,7 @@ export class TableArchiver {
     if (first <= last) {
       await archive.putGap(first, last, { signal: this.#aborter.signal });
       this.#context.counters.gaps++;
-      this.#tell('error', 'entries were never archived, and no restore can cross the gap', { first, last });
+      this.#tell(archiveEvents.archiveGap, { first, last });
     } else archive.beginRunAt(last + 1);
     this.#advanced(archive);
   }
@@ -327,6 +328,7 @@ export class TableArchiver {
           this.#context.counters.logObjects++;
           this.#context.counters.logBytes += object.sizeBytes;
           this.#advanced(archive);
+          this.#tell(archiveEvents.logArchived, { last: archive.endIndex });
         }
       }
     });
@@ -345,7 +347,7 @@ export class TableArchiver {
 
   #succeeded(): void {
     this.#backoff.reset();
-    if (this.#error !== undefined) this.#tell('info', 'the table is archived again', {});
+    if (this.#error !== undefined) this.#tell(archiveEvents.tableArchivingResumed);
     this.#error = undefined;
   }
 
@@ -356,8 +358,7 @@ export class TableArchiver {
     if (!(error instanceof ApiError)) {
       this.#context.counters.errors++;
       const reason = textOf(error);
-      if (this.#error === undefined)
-        this.#tell('warn', 'the table cannot be archived for the moment', { error: reason });
+      if (this.#error === undefined) this.#tell(archiveEvents.tableArchivingFailed, { error: reason });
       this.#error = reason;
     }
     this.#waiting = aborter;
@@ -365,8 +366,8 @@ export class TableArchiver {
     this.#waiting = undefined;
   }
 
-  readonly #tell: TellOfTable = (level, message, fields) => {
+  readonly #tell: TellOfTable = (kind, fields) => {
     const { name, shardId } = this.table;
-    this.#context.environment.log(level, message, { table: name, shardId, ...fields });
+    this.#context.environment.log(kind, { table: name, shardId, ...fields });
   };
 }

@@ -3,10 +3,11 @@ import { systemClock, systemRandom } from '@coxswain/node';
 import { MemoryNode, type MemoryTable } from '@coxswain/node/testing';
 import { mvcc } from '@coxswain/protocol';
 import { RateLimit } from '@coxswain/runtime';
-import { until } from '@coxswain/testing';
+import { EventRecorder, until } from '@coxswain/testing';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { tableWarnings } from '../src/archive-status.js';
 import { Archiver, type ArchiverOptions } from '../src/archiver.js';
+import { archiveEvents } from '../src/events.js';
 import { type ArchivedEntry, LogObjectReader } from '../src/log-object.js';
 import { type ManifestEntry, readChapter } from '../src/manifest.js';
 import { MemoryObjectStore } from '../src/memory-object-store.js';
@@ -26,7 +27,7 @@ describe('the archive of a table (R6)', () => {
   let node: MemoryNode;
   let store: MemoryObjectStore;
   let archivers: Archiver[];
-  let logged: string[];
+  let recorder: EventRecorder;
   /** Milliseconds by which the wall clock of the archivers is ahead of the machine's. */
   let aheadMs: number;
 
@@ -34,7 +35,7 @@ describe('the archive of a table (R6)', () => {
     node = new MemoryNode();
     store = new MemoryObjectStore();
     archivers = [];
-    logged = [];
+    recorder = new EventRecorder();
     aheadMs = 0;
   });
 
@@ -46,7 +47,7 @@ describe('the archive of a table (R6)', () => {
     const environment = {
       clock: { ...systemClock, nowMs: () => systemClock.nowMs() + aheadMs },
       random: systemRandom,
-      log: (_level: string, message: string) => logged.push(message),
+      log: recorder.log,
       store,
       baseRate: new RateLimit(systemClock, 0),
       fatal: (error: unknown) => {
@@ -275,7 +276,7 @@ describe('the archive of a table (R6)', () => {
     await until('entry 15 is archived', () => status(archiver).archivedIndex === 15);
     expect(parseName(names('gap')[0]!)).toMatchObject({ first: 6, last: 10 });
     expect(status(archiver).gapCount).toBe(1);
-    expect(logged).toContain('entries were never archived, and no restore can cross the gap');
+    expect(recorder.of(archiveEvents.archiveGap)).toMatchObject([{ first: 6, last: 10 }]);
     await archiver.stop();
     const next = start();
     await put(table, 1);

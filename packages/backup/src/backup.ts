@@ -9,8 +9,9 @@ import {
 } from '@coxswain/node';
 import type { maintenance } from '@coxswain/protocol';
 import { replication } from '@coxswain/protocol';
-import type { Clock, RateLimit } from '@coxswain/runtime';
+import type { Clock, Log, RateLimit } from '@coxswain/runtime';
 import { type SnapshotPlace, type Table, type TableView, writeSnapshotPieces } from '@coxswain/table';
+import { backupEvents } from './events.js';
 import { checkLeaderRole } from './role.js';
 import { noTransfers, type TransferCounters } from './transfer-counters.js';
 
@@ -34,6 +35,7 @@ export type BackupNode = Pick<NodeParts, 'cluster' | 'logs' | 'reports'>;
 
 export interface BackupsOptions {
   readonly clock: Clock;
+  readonly log: Log;
   /** The limit of bytes per second that all backups of this node share. */
   readonly rate: RateLimit;
   /** Backups at the same time; further ones are refused with tooBusy. */
@@ -94,6 +96,7 @@ export class Backups {
     // A table that is replaced or deleted meanwhile is still backed up to its end.
     const release = log.hold();
     let view: TableView | undefined;
+    let isWhole = false;
     try {
       view = table.view(revision === 0n ? undefined : Number(revision));
       let point: replication.BackupPoint | undefined = this.#point(shardId, table, view);
@@ -113,8 +116,13 @@ export class Backups {
         this.#counters.keys += place.keyCount - keyCount;
         keyCount = place.keyCount;
       }
+      isWhole = true;
       return true;
     } finally {
+      if (view !== undefined) {
+        const kind = isWhole ? backupEvents.tableBackedUp : backupEvents.tableBackupFailed;
+        this.#options.log(kind, { table: name.toString(), revision: view.revision });
+      }
       view?.close();
       release();
     }

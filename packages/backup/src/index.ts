@@ -3,6 +3,7 @@ export { backupFileNames } from './backup-file-names.js';
 export { type BackedUpTable, BackupDirectoryError, type Manifest } from './backup-manifest.js';
 export { BackupReader } from './backup-reader.js';
 export { BackupWriter } from './backup-writer.js';
+export { backupEvents } from './events.js';
 export { Restores, type RestoresOptions } from './restore.js';
 export { type Restored, Restorer, type RestorerEnvironment, type RestoreSource } from './restorer.js';
 export { checkLeaderRole } from './role.js';

@@ -1,8 +1,9 @@
-import { ApiError, type Call, errors, type Log, type NodeParts, type ShardLoad } from '@coxswain/node';
+import { ApiError, type Call, errors, type NodeParts, type ShardLoad } from '@coxswain/node';
 import { mvcc } from '@coxswain/protocol';
 import { ShardFiller, whyNotUnderstood } from '@coxswain/replication';
-import type { Clock } from '@coxswain/runtime';
+import type { Clock, Log } from '@coxswain/runtime';
 import { SnapshotDamagedError, type SnapshotRecords } from '@coxswain/stream';
+import { backupEvents } from './events.js';
 
 /** Milliseconds within which each step must be done that does not depend on the speed of the stream. */
 const STEP_MS = 60_000;
@@ -99,7 +100,7 @@ export class Restorer {
       throw error;
     }
     const { shardId, keyCount } = shard;
-    this.#environment.log('info', 'a table was restored', { table: name, shardId, keyCount });
+    this.#environment.log(backupEvents.tableRestored, { table: name, shardId, keyCount });
     return { shardId, revision: shard.header().revision, keyCount };
   }
 
@@ -131,7 +132,7 @@ export class Restorer {
     try {
       await shard.abandon(this.#deadline());
     } catch (error) {
-      this.#environment.log('warn', 'the unfinished shard of a restore could not be given up yet', {
+      this.#environment.log(backupEvents.restoredShardKept, {
         table,
         reason: String(error),
       });

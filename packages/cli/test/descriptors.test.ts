@@ -57,7 +57,7 @@ async function members(count: number): Promise<Member[]> {
 async function start({ flags }: Member, descriptorsMax: number): Promise<Command> {
   const node = new Command(flags, { before: `ulimit -n ${descriptorsMax}` });
   running.push(node);
-  await node.prints('the node has started');
+  await node.prints('"event":"node-started"');
   return node;
 }
 
@@ -99,7 +99,7 @@ describe('a table for which there are too few descriptors is refused', () => {
     const client = await clientOf(three[0]!);
     expect(await refusalOf(client)).toMatch(`node 3 has too few of its ${FEW_DESCRIPTORS} descriptors left`);
     expect(nodes.map(({ child }) => child.exitCode)).toEqual([null, null, null]);
-    await nodes[2]!.prints('too few descriptors are left for another table');
+    await nodes[2]!.prints('"event":"few-descriptors"');
     const there = await clientOf(three[2]!);
     expect(await make(there, 'last')).toMatch(
       new RegExp(
@@ -110,7 +110,7 @@ describe('a table for which there are too few descriptors is refused', () => {
 
     await nodes[2]!.stop();
     const again = await start(three[2]!, FEW_DESCRIPTORS);
-    await again.prints('too few descriptors are left for another table');
+    await again.prints('"event":"few-descriptors"');
     await there.put('t1', 'key', 'other');
     await again.stop();
 

@@ -51,7 +51,7 @@ test('SIGHUP reads certificates, tokens and the log level again, and one line sa
   const answer = (nth: number): Promise<string> =>
     until(`SIGHUP is answered ${nth} times`, () => {
       const lines = node!.stdout.split('\n').slice(0, -1);
-      return lines.filter((line) => line.includes('SIGHUP: read again'))[nth - 1];
+      return lines.filter((line) => line.includes('"event":"configuration-reloaded"'))[nth - 1];
     });
   /** Whether a table can be made with a token, by a client that trusts one certificate alone. */
   const create = async (name: string, token: string, { cert }: SelfSigned): Promise<boolean> => {
@@ -72,11 +72,11 @@ test('SIGHUP reads certificates, tokens and the log level again, and one line sa
       )
       .finally(() => client.close());
   };
-  await node.prints('the node has started');
-  await node.prints('the cluster has formed');
+  await node.prints('"event":"node-started"');
+  await node.prints('"event":"cluster-formed"');
   expect(await create('before', 'first', selfSigned[0])).toBe(true);
   // A line at debug.
-  const elected = 'the leader of a group changed';
+  const elected = '"event":"group-leader-changed"';
   expect(node.stdout).not.toContain(elected);
 
   write('debug', 'second', '200ms');
@@ -101,5 +101,5 @@ test('SIGHUP reads certificates, tokens and the log level again, and one line sa
   expect(await create('still', 'second', selfSigned[1])).toBe(true);
 
   const { stdout } = await node.stop();
-  expect(stdout).toContain('"signal":"SIGTERM","msg":"the node was asked to stop"');
+  expect(stdout).toContain('"event":"node-stopping","signal":"SIGTERM"');
 });

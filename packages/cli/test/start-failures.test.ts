@@ -100,7 +100,7 @@ describe('a node that cannot start says why in one line, and loses nothing', () 
     await new Promise((resolve) => blocker.close(resolve));
     const pidFile = join(directory.path, 'data', 'coxswain.pid');
     const node = startOpenly(flags, `echo $$ > '${pidFile}'`);
-    await node.prints('the cluster has formed');
+    await node.prints('"event":"cluster-formed"');
     expect(readFileSync(pidFile, 'utf8')).toBe(`${node.child.pid}\n`);
     // Alone, it has nobody to hand its groups over to, and says nothing of that.
     expect(await node.stop()).toMatchObject({
@@ -161,7 +161,7 @@ describe('a node that cannot start says why in one line, and loses nothing', () 
     const flags = flagsOf(directory.path, ports).with(0, 'follower');
     const node = new Command([...flags, '--replication.leader-address=127.0.0.1:1', '--wolf.table=x']);
     await node.prints('wolf.table is accepted and has no effect');
-    await node.prints('the cluster has formed');
+    await node.prints('"event":"cluster-formed"');
     expect((await node.stop()).exitCode).toBe(0);
   });
 
@@ -194,7 +194,7 @@ describe('beside a node that runs, on what belongs to it', () => {
       ...archive,
     ];
     its = { place, flags, node: startOpenly(flags) };
-    await its.node.prints('the cluster has formed');
+    await its.node.prints('"event":"cluster-formed"');
   });
 
   afterAll(async () => {
@@ -310,11 +310,12 @@ describe('beside a node that runs, on what belongs to it', () => {
       utimesSync(pidFile(), tomorrow, tomorrow);
       chmodSync(data(), 0o755);
       const second = new Command(its.flags);
-      await second.prints('the node has started');
+      await second.prints('"event":"node-started"');
       expect(readFileSync(pidFile(), 'utf8')).toBe(`${second.child.pid}\n`);
       const { exitCode, stdout } = await second.stop();
       expect(exitCode).toBe(0);
-      expect(stdout.match(/chmod go= [^"]*/g)).toEqual([`chmod go= ${data()}`]);
+      const named = stdout.split('\n').filter((line) => line.includes('"event":"data-directory-open"'));
+      expect(named.map((line) => JSON.parse(line) as object)).toMatchObject([{ directories: [data()] }]);
     });
   });
 });

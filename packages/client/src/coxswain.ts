@@ -7,6 +7,7 @@ import {
   type Health,
   type StreamOptions,
 } from './connection.js';
+import { Events } from './events.js';
 import { TxnBuilder, type TxnParts } from './txn.js';
 
 /** Selects keys; with neither option, only the key itself. */
@@ -70,12 +71,14 @@ export class Coxswain {
   readonly tables: Tables;
   readonly cluster: Cluster;
   readonly maintenance: Maintenance;
+  readonly events: Events;
 
   private constructor(connection: Connection) {
     this.#connection = connection;
     this.tables = new Tables(connection);
     this.cluster = new Cluster(connection);
     this.maintenance = new Maintenance(connection);
+    this.events = new Events(connection);
   }
 
   /**

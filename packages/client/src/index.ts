@@ -14,5 +14,6 @@ export {
   type Tables,
 } from './coxswain.js';
 export { CoxswainError, OutcomeUnknownError, StatusCode } from './errors.js';
+export type { EventsOptions, WatchedEvents } from './events.js';
 export type { TlsOptions } from './place.js';
 export { type CompareOptions, compare, type Operator, operation, type TxnBuilder } from './txn.js';

@@ -34,10 +34,10 @@ export {
   roomWantedByNew,
   shortageOf,
 } from './disk/disk-room.js';
+export { nodeEvents } from './events.js';
 export type { Replica } from './group/replica.js';
 export { WriteStages } from './group/write-stages.js';
 export {
-  CLONE_FAILED,
   ClusterClone,
   type ClusterCloneContext,
   type HeldClone,

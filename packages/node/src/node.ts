@@ -1,8 +1,8 @@
 import { NO_NODE, type NodeId } from '@coxswain/raft';
-import { type Clock, Histogram, type Timer } from '@coxswain/runtime';
+import { type Clock, Histogram, type Log, type Timer } from '@coxswain/runtime';
 import { type GroupId, Wal } from '@coxswain/wal';
 import type { ClusterApi } from './api/cluster-api.js';
-import type { Environment, Log } from './api/environment.js';
+import type { Environment } from './api/environment.js';
 import { ApiError } from './api/errors.js';
 import type { FollowerControl } from './api/follower-control.js';
 import type { KvApi } from './api/kv-api.js';
@@ -24,6 +24,7 @@ import { PeerInput } from './cluster/peer-input.js';
 import { Peers } from './cluster/peers.js';
 import { TrustedClock } from './cluster/trusted-clock.js';
 import { DiskWatch } from './disk/disk-watch.js';
+import { nodeEvents } from './events.js';
 import { ArchiveBacklog } from './group/archive-backlog.js';
 import { Budget } from './group/budget.js';
 import { Handover } from './group/handover.js';
@@ -609,7 +610,7 @@ export class Node implements NodeParts {
     this.#counters.leaderChanges++;
     const { group, name: table, raft, leaderNumber: leader } = replica;
     const { term, role } = raft;
-    this.#environment.log('debug', 'the leader of a group changed', { group, table, term, role, leader });
+    this.#environment.log(nodeEvents.groupLeaderChanged, { group, table, term, role, leader });
     this.#listeners.notify();
     this.#handover.look();
     if (replica.group === META_SHARD && replica.isLeader) this.#run(this.#meta.lead());
@@ -670,13 +671,10 @@ function watchClock(memberCount: number, log: Log): TrustedClock {
   return new TrustedClock({
     memberCount,
     onJump: ({ aheadMs, isCompared }) => {
-      const what = isCompared
-        ? "the clock of this node is far ahead of the members' clocks: it is not believed. Look at its time synchronisation"
-        : 'the clock of this node has jumped ahead: the new time counts once it has lasted a minute. Look at its time synchronisation';
-      log('warn', what, { aheadSeconds: seconds(aheadMs) });
+      log(isCompared ? nodeEvents.clockAhead : nodeEvents.clockJumped, { aheadSeconds: seconds(aheadMs) });
     },
     onJumpOver: ({ aheadMs }) => {
-      log('info', 'the clock of this node is believed again', { wasAheadSeconds: seconds(aheadMs) });
+      log(nodeEvents.clockBelieved, { wasAheadSeconds: seconds(aheadMs) });
     },
   });
 }

@@ -3,9 +3,9 @@ import { ChangeLog, type WatchedTable } from '../src/cluster/change-log.js';
 
 function changeLog() {
   const lines: string[] = [];
-  const log = new ChangeLog((level, message, fields) =>
-    lines.push(`${level}: ${message} ${JSON.stringify(fields)}`),
-  );
+  const log = new ChangeLog(({ severity, code }, fields) => {
+    lines.push(`${severity} ${code} ${JSON.stringify(fields)}`);
+  });
   return { log, lines };
 }
 
@@ -30,8 +30,8 @@ describe('the log of changes', () => {
     log.look({ peers, tables: tables(1, 3) });
     log.look({ peers, tables: tables(1, 3) });
     expect(lines).toEqual([
-      'warn: a table has lost its leader {"table":"t0","was":2}',
-      'info: a table has a leader {"table":"t0","leader":3,"term":7}',
+      'warn table-leader-lost {"table":"t0","was":2}',
+      'info table-has-leader {"table":"t0","leader":3,"term":7}',
     ]);
   });
 
@@ -40,7 +40,7 @@ describe('the log of changes', () => {
     log.look({ peers, tables: tables(1000, 2) });
     lines.length = 0;
     log.look({ peers, tables: tables(1000, undefined) });
-    expect(lines).toEqual(['warn: a table has lost its leader {"tables":1000,"first":"t0"}']);
+    expect(lines).toEqual(['warn table-leader-lost {"tables":1000,"first":"t0"}']);
   });
 
   test('names tables that are made, replaced and deleted, but not those that were there at the start', () => {
@@ -50,12 +50,12 @@ describe('the log of changes', () => {
     log.look({ peers, tables: tables(2, 2) });
     log.look({ peers, tables: tables(2, 2, 50) });
     log.look({ peers, tables: tables(0, 2) });
-    expect(lines.filter((line) => !line.includes('has a leader'))).toEqual([
-      'info: a table was made {"table":"t1","shardId":1}',
-      'info: a table was replaced by another shard {"table":"t0","shardId":50}',
-      'info: a table was replaced by another shard {"table":"t1","shardId":51}',
-      'info: a table was deleted {"table":"t0","shardId":50}',
-      'info: a table was deleted {"table":"t1","shardId":51}',
+    expect(lines.filter((line) => !line.includes('table-has-leader'))).toEqual([
+      'info table-made {"table":"t1","shardId":1}',
+      'info table-replaced {"table":"t0","shardId":50}',
+      'info table-replaced {"table":"t1","shardId":51}',
+      'info table-deleted {"table":"t0","shardId":50}',
+      'info table-deleted {"table":"t1","shardId":51}',
     ]);
   });
 
@@ -66,8 +66,8 @@ describe('the log of changes', () => {
     log.synced(3_000, 5_000);
     log.synced(2_000, 11_000);
     expect(lines).toEqual([
-      'warn: the disk is slow: writing the log took long {"slowestMs":1000,"times":1}',
-      'warn: the disk is slow: writing the log took long {"slowestMs":3000,"times":2}',
+      'warn log-sync-slow {"slowestMs":1000,"times":1}',
+      'warn log-sync-slow {"slowestMs":3000,"times":2}',
     ]);
   });
 });

@@ -1,3 +1,4 @@
+import type { Log } from '@coxswain/runtime';
 import { turns } from '@coxswain/testing';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
@@ -22,8 +23,9 @@ async function newcomer() {
   const lines: string[] = [];
   const ends: Error[] = [];
   let joined = 0;
-  const log = (_level: string, message: string, fields?: object) =>
-    lines.push(`${message} ${JSON.stringify(fields)}`);
+  const log: Log = ({ code }, fields) => {
+    lines.push(`${code} ${JSON.stringify(fields)}`);
+  };
   const transport = {
     send: (to, frame) => {
       const reader = new FrameReader(frame, to);

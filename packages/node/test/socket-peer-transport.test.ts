@@ -1,9 +1,10 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { turns, until } from '@coxswain/testing';
+import { EventRecorder, turns, until } from '@coxswain/testing';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { SocketPeerTransport } from '../src/adapters/socket-peer-transport.js';
 import type { BulkSource, PeerHandler } from '../src/api/environment.js';
+import { nodeEvents } from '../src/events.js';
 
 /** A middlebox that forgets flows: what goes over a frozen connection vanishes, and new ones work. */
 class FreezingProxy {
@@ -107,23 +108,18 @@ afterEach(async () => {
   for (const close of closers.splice(0)) await close();
 });
 
-interface Line {
-  readonly message: string;
-  readonly [field: string]: unknown;
-}
-
 async function node(peers: Map<number, string>, silenceMs = 400) {
   const handler = new Recorder();
-  const lines: Line[] = [];
+  const recorder = new EventRecorder();
   const transport = new SocketPeerTransport({
     listenAddress: '127.0.0.1:0',
     tls: undefined,
     silenceMs,
-    log: (_level, message, fields) => lines.push({ message, ...fields }),
+    log: recorder.log,
   });
   closers.push(() => transport.close());
   await transport.start(peers, handler);
-  return { transport, handler, lines };
+  return { transport, handler, recorder };
 }
 
 /** Node 2 listens; node 1 reaches it through a proxy. */
@@ -172,7 +168,7 @@ describe('the peer transport', () => {
     proxy.freeze();
     await until('it tries', () => proxy.accepted >= 3);
     expect(one.handler.disconnected).toBe(0);
-    expect(one.lines.map(({ message }) => message)).toContain('a peer is silent: it is dialled again');
+    expect(one.recorder.codes).toContain('peer-silent');
     proxy.isDark = false;
     await until('it is replaced', () => one.handler.connected === 2);
     expect(one.handler.disconnected).toBe(1);
@@ -263,20 +259,20 @@ describe('the peer transport', () => {
       /^it goes on after the end$/,
     ],
   ])('hangs up on %s, and says so once', async (_what, bytes, reason) => {
-    const { transport, lines, handler } = await node(new Map());
+    const { transport, recorder, handler } = await node(new Map());
     for (let times = 0; times < 3; times++) {
       const socket = stranger(transport.port);
       socket.write(bytes);
       await closed(socket);
     }
-    expect(lines.filter(({ message }) => message === 'hung up on what dialled the raft listener')).toEqual([
+    expect(recorder.of(nodeEvents.raftConnectionRefused)).toEqual([
       expect.objectContaining({ from: '127.0.0.1', reason: expect.stringMatching(reason) }),
     ]);
     expect(handler.frames).toEqual([]);
   });
 
   test('gives strangers up that say nothing, or never finish their preface', async () => {
-    const { transport, lines } = await node(new Map());
+    const { transport, recorder } = await node(new Map());
     const silent = stranger(transport.port);
     const slow = stranger(transport.port);
     const bytes = Buffer.from('coxswain.peer.v2 frames\n');
@@ -286,7 +282,7 @@ describe('the peer transport', () => {
     closers.push(() => clearInterval(timer));
     await Promise.all([closed(silent), closed(slow)]);
     expect(at).toBeLessThan(bytes.length);
-    expect(lines.map(({ reason }) => reason)).toEqual(['it has not said what it is']);
+    expect(recorder.events.map(({ reason }) => reason)).toEqual(['it has not said what it is']);
   });
 
   test('takes a preface and frames that arrive byte by byte, and answers them', async () => {
@@ -351,11 +347,11 @@ describe('the peer transport', () => {
       receiver.close();
     });
     const address = `127.0.0.1:${(receiver.address() as { port: number }).port}`;
-    const { transport, handler, lines } = await node(new Map([[2, address]]));
+    const { transport, handler, recorder } = await node(new Map([[2, address]]));
     await until('it has tried three times', () => dialled.length >= 3);
     expect(handler.connected).toBe(0);
     expect(transport.send(2, Buffer.from('frame'))).toBe(false);
-    const failures = lines.filter(({ message }) => message === 'cannot connect to a peer');
+    const failures = recorder.of(nodeEvents.peerUnreachable);
     expect(failures).toEqual([expect.objectContaining({ peer: 2, reason: expect.stringMatching(reason) })]);
     // Bulk, too, comes to an end: here by the answer, or its lack.
     const sink = transport.openBulk(2, Buffer.from('header'));

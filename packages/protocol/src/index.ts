@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 
+export * as events from './gen/coxswain/v1/events.js';
 export * as health from './gen/grpc/health/v1/health.js';
 export * as maintenance from './gen/maintenance/v1/maintenance.js';
 export * as moco from './gen/moco/agentrpc.js';

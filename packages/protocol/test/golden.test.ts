@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type protobuf from 'protobufjs';
-import { health, maintenance, moco, mvcc, regatta, replication, wolfRaft } from '../src/index.js';
+import { events, health, maintenance, moco, mvcc, regatta, replication, wolfRaft } from '../src/index.js';
 import { type Codec, codecs, loadSchema } from './schema.js';
 
 const { Command_CommandType: CommandType } = mvcc;
@@ -165,6 +165,33 @@ const goldens: readonly Golden[] = [
       leftOutTimeMs: 7n,
     },
     '08 01 10 ac 02 18 03 20 04 28 05 30 06 38 07',
+  ),
+  golden(
+    'WatchRequest after',
+    events.WatchRequest,
+    {
+      since: { $case: 'after', value: { startedAtMs: 1n, sequence: 2n } },
+      follow: true,
+      minimumSeverity: events.Severity.SEVERITY_WARN,
+    },
+    '0a 04 08 01 10 02 18 01 20 02',
+  ),
+  golden('WatchRequest timeMs', events.WatchRequest, { since: { $case: 'timeMs', value: 300n } }, '10 ac 02'),
+  golden(
+    'Event',
+    events.Event,
+    {
+      position: { startedAtMs: 1n, sequence: 2n },
+      timeMs: 3n,
+      nodeId: 4n,
+      severity: events.Severity.SEVERITY_ERROR,
+      code: 'k',
+      text: 't',
+      advice: 'a',
+      fields: { k: true },
+      missed: 5n,
+    },
+    '0a 04 08 01 10 02 10 03 18 04 20 03 2a 01 6b 32 01 74 3a 01 61 42 09 0a 07 0a 01 6b 12 02 20 01 48 05',
   ),
   golden('ForgetCloneRequest', maintenance.ForgetCloneRequest, {}, ''),
   golden(

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import protobuf from 'protobufjs';
-import { health, maintenance, moco, mvcc, regatta, replication, wolfRaft } from '../src/index.js';
+import { events, health, maintenance, moco, mvcc, regatta, replication, wolfRaft } from '../src/index.js';
 import type { WireReader } from '../src/wire/wire-reader.js';
 import type { WireWriter } from '../src/wire/wire-writer.js';
 
@@ -18,6 +18,7 @@ export function loadSchema(): protobuf.Root {
   const root = new protobuf.Root();
   root.resolvePath = (_origin, target) => join(protoFolder, target);
   root.loadSync([
+    'coxswain/v1/events.proto',
     'grpc/health/v1/health.proto',
     'maintenance/v1/maintenance.proto',
     'moco/agentrpc.proto',
@@ -32,7 +33,7 @@ export function loadSchema(): protobuf.Root {
 
 /** Every generated message type by its full protobuf name. */
 export const codecs: ReadonlyMap<string, Codec<unknown>> = new Map(
-  [health, maintenance, moco, mvcc, regatta, replication, wolfRaft].flatMap((namespace) =>
+  [events, health, maintenance, moco, mvcc, regatta, replication, wolfRaft].flatMap((namespace) =>
     Object.entries(namespace).flatMap(([name, value]) =>
       typeof value === 'object' && 'decode' in value && !name.endsWith('Entry')
         ? [[nameIn(namespace.protobufPackage, name.replaceAll('_', '.')), value as Codec<unknown>] as const]

@@ -4,6 +4,7 @@ import protobuf from 'protobufjs';
 import descriptor from 'protobufjs/ext/descriptor.js';
 import {
   descriptorSet,
+  events,
   health,
   maintenance,
   moco,
@@ -19,6 +20,7 @@ type Methods = Record<string, MethodDefinition<unknown, unknown>>;
 const services: [string, Methods][] = [
   ['BackupBinlogService', moco.BackupBinlogServiceService],
   ['CloneService', moco.CloneServiceService],
+  ['coxswain.v1.Events', events.EventsService],
   ['grpc.health.v1.Health', health.HealthService],
   ['maintenance.v1.Maintenance', maintenance.MaintenanceService],
   ['regatta.v1.Cluster', regatta.ClusterService],
@@ -70,6 +72,7 @@ test('the descriptor set holds every message and service, and what they import',
     file: { name: string; package: string; service: { name: string }[] }[];
   };
   expect(files.file.map((file) => file.name).sort()).toEqual([
+    'coxswain/v1/events.proto',
     'google/protobuf/struct.proto',
     'grpc/health/v1/health.proto',
     'maintenance/v1/maintenance.proto',

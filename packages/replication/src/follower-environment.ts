@@ -1,5 +1,4 @@
-import type { Log } from '@coxswain/node';
-import type { Clock, Random, Tracer } from '@coxswain/runtime';
+import type { Clock, Log, Random, Tracer } from '@coxswain/runtime';
 import type { LeaderLink } from './leader-link.js';
 
 export interface FollowerEnvironment {

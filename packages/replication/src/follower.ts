@@ -1,6 +1,7 @@
 import type { LedTable, NodeParts } from '@coxswain/node';
 import { replication } from '@coxswain/protocol';
 import { Contact } from './contact.js';
+import { replicationEvents } from './events.js';
 import type { FollowerEnvironment } from './follower-environment.js';
 import type { FollowerOptions } from './follower-options.js';
 import { ForwardedWrites } from './forwarded-writes.js';
@@ -83,8 +84,7 @@ export class Follower {
       const { link, log } = environment;
       if (isThere) {
         this.#contact.heard();
-        if (this.#isSilenceLogged)
-          log('info', 'the leader cluster is reached again', { address: link.address });
+        if (this.#isSilenceLogged) log(replicationEvents.leaderClusterReached, { address: link.address });
         this.#isSilenceLogged = false;
         return;
       }
@@ -93,7 +93,7 @@ export class Follower {
       const isShort = this.#contact.failingMs < SILENCE_LOGGED_MS;
       if (this.#isSilenceLogged || isShort || node.cluster.role !== 'follower') return;
       this.#isSilenceLogged = true;
-      log('warn', 'the leader cluster is out of reach: the tables here grow old', { address: link.address });
+      log(replicationEvents.leaderClusterLost, { address: link.address });
     };
     const shared = { node, environment, options, contact, counters: this.#counters };
     this.#reconciler = new Reconciler({ ...shared, onChecked: () => this.#adjust() });

@@ -1,6 +1,7 @@
 export type { ChannelTls as LinkTls } from '@coxswain/channel';
 export type { GrpcLeaderLink, GrpcLeaderLinkOptions } from './adapters/grpc-leader-link.js';
 export { openGrpcLeaderLink } from './adapters/open-grpc-leader-link.js';
+export { replicationEvents } from './events.js';
 export { Follower } from './follower.js';
 export type { FollowerEnvironment } from './follower-environment.js';
 export type { FollowerNodeSighting } from './follower-nodes.js';

@@ -2,6 +2,7 @@ import { ApiError, type NodeParts } from '@coxswain/node';
 import { pause } from '@coxswain/runtime';
 import { SnapshotDamagedError } from '@coxswain/stream';
 import { TableError, writeSnapshot } from '@coxswain/table';
+import { replicationEvents } from './events.js';
 import type { FollowerEnvironment } from './follower-environment.js';
 import { ShardFiller } from './shard-filler.js';
 
@@ -28,13 +29,15 @@ export class Promotion {
     while (!signal.aborted && this.#node.cluster.role === 'promoting') {
       try {
         const [table] = this.#node.follower.unpromotedTables();
-        if (table === undefined) await this.#node.follower.finishPromotion(this.#call());
-        else await this.#promote(table.name);
+        if (table === undefined) {
+          await this.#node.follower.finishPromotion(this.#call());
+          log(replicationEvents.clusterPromoted);
+        } else await this.#promote(table.name);
       } catch (error) {
         const isSurvivable =
           error instanceof ApiError || error instanceof SnapshotDamagedError || error instanceof TableError;
         if (!isSurvivable) throw error;
-        log('warn', 'a step of the promotion failed and is done again', { reason: error.message });
+        log(replicationEvents.promotionStepFailed, { reason: error.message });
         await pause(clock, RETRY_MS, signal);
       }
     }
@@ -54,7 +57,7 @@ export class Promotion {
       await shard.finish({ leaderIndex: 0, keyCount, hasUnstamped }, this.#call());
       // Entries that were under way from the leader cluster may have come meanwhile; the table is then copied again.
       const isDone = await shard.switch({ ifCursor: view.state.leaderIndex ?? 0 }, this.#call());
-      if (isDone) this.#environment.log('info', 'a table takes writes of its own now', { table: name });
+      if (isDone) this.#environment.log(replicationEvents.tablePromoted, { table: name });
     } finally {
       view.close();
     }

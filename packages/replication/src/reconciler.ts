@@ -1,6 +1,7 @@
 import { ApiError, type NodeParts, Status } from '@coxswain/node';
 import { replication } from '@coxswain/protocol';
 import { Backoff, jittered, pause } from '@coxswain/runtime';
+import { replicationEvents } from './events.js';
 import type { FollowerEnvironment } from './follower-environment.js';
 import type { FollowerOptions } from './follower-options.js';
 import { LinkError } from './leader-link.js';
@@ -156,7 +157,7 @@ export class Reconciler {
       if (ours.has(table) || signal.aborted || node.members.isReplicationPaused) continue;
       try {
         await node.follower.createTable(table, call());
-        log('info', 'a table of the leader cluster was made here', { table });
+        log(replicationEvents.followedTableMade, { table });
       } catch (error) {
         if (!(error instanceof ApiError) || !isLasting(error)) throw error;
         refused.push(`${table}: ${error.message}`);
@@ -183,7 +184,7 @@ export class Reconciler {
     for (const [table, { shardId }] of this.#absences) {
       if (isStock && theirs.has(table) && ours.get(table) === shardId) {
         // Otherwise nobody would notice, when the new table's log is as long as the cursor.
-        log('warn', 'a table of the leader cluster was gone for a while: it is taken anew', { table });
+        log(replicationEvents.followedTableReturned, { table });
         await node.follower.requestReset(table, { deadlineMs: clock.monotonicMs() + CALL_MS });
       }
       if (theirs.has(table) || ours.get(table) !== shardId) this.#absences.delete(table);
@@ -200,14 +201,7 @@ export class Reconciler {
       if (absence.count < ABSENCES_MIN || nowMs - absence.sinceMs < ABSENCE_MS_MIN) continue;
       await node.follower.quarantine(table, shardId, { deadlineMs: clock.monotonicMs() + CALL_MS });
       this.#absences.delete(table);
-      log(
-        'warn',
-        'the leader cluster has a table no more: it was taken out of service, and its data is kept for a while',
-        {
-          table,
-          readableAs: `quarantine/${shardId}/${table}`,
-        },
-      );
+      log(replicationEvents.followedTableGone, { table, readableAs: `quarantine/${shardId}/${table}` });
     }
   }
 }

@@ -2,6 +2,7 @@ import { type NodeParts, type ShardLoad, Status } from '@coxswain/node';
 import { replication } from '@coxswain/protocol';
 import { RateLimit } from '@coxswain/runtime';
 import { SnapshotDamagedError } from '@coxswain/stream';
+import { replicationEvents } from './events.js';
 import type { FollowerEnvironment } from './follower-environment.js';
 import type { FollowerOptions } from './follower-options.js';
 import { LinkError } from './leader-link.js';
@@ -93,7 +94,7 @@ export class Recovery {
     }
     counters.snapshotsTaken++;
     this.#patienceMs.delete(name);
-    environment.log('info', 'a table was taken anew from the leader cluster', { table: name });
+    environment.log(replicationEvents.followedTableTaken, { table: name });
   }
 
   async #abandon(shard: ShardLoad): Promise<void> {
@@ -102,7 +103,7 @@ export class Recovery {
       await shard.abandon({ deadlineMs: environment.clock.monotonicMs() + STEP_MS });
     } catch (error) {
       // The next load of this table replaces the shard, which is then dropped.
-      environment.log('warn', 'a shard that was not filled could not be given up', { reason: String(error) });
+      environment.log(replicationEvents.followedShardKept, { reason: String(error) });
     }
   }
 

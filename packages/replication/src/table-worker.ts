@@ -3,6 +3,7 @@ import { mvcc, replication, WireError } from '@coxswain/protocol';
 import { Backoff, jittered, parseTraceparent, pause, type SpanContext } from '@coxswain/runtime';
 import { SnapshotDamagedError } from '@coxswain/stream';
 import type { Contact } from './contact.js';
+import { replicationEvents } from './events.js';
 import type { FollowerEnvironment } from './follower-environment.js';
 import type { FollowerOptions } from './follower-options.js';
 import { LinkError } from './leader-link.js';
@@ -287,9 +288,7 @@ export class TableWorker {
     const verdict = await this.#comparison.compare(this.#taken, this.#aborter.signal);
     if (verdict === 'same' || verdict === 'shorter') return;
     if (verdict === 'other') {
-      environment.log('warn', 'a table was deleted and made again in the leader cluster: it is taken anew', {
-        table,
-      });
+      environment.log(replicationEvents.followedTableRemade, { table });
     } else {
       const lastMs = uncomparable.get(table);
       if (lastMs !== undefined && this.#nowMs - lastMs < UNCOMPARABLE_MS) {
@@ -297,11 +296,7 @@ export class TableWorker {
         return;
       }
       uncomparable.set(table, this.#nowMs);
-      environment.log(
-        'warn',
-        'the leader cluster compacts its log so early that nobody can know whether it made the table again: it is taken anew, at most once an hour',
-        { table },
-      );
+      environment.log(replicationEvents.followedLogUncomparable, { table });
     }
     await this.#settled();
     this.#state = 'recovering';
@@ -321,13 +316,7 @@ export class TableWorker {
     const { node, environment } = this.#context;
     const { name } = this.table;
     if (error === USE_SNAPSHOT) {
-      environment.log(
-        'info',
-        'the log of the leader cluster does not reach back far enough: a snapshot is taken',
-        {
-          table: name,
-        },
-      );
+      environment.log(replicationEvents.followedLogTooShort, { table: name });
       this.#state = 'recovering';
       throw new CursorMovedError('a snapshot is needed');
     }
@@ -345,7 +334,7 @@ export class TableWorker {
 
   async #stopForGood(reason: string): Promise<void> {
     const { node, environment } = this.#context;
-    environment.log('error', 'replication of a table is stopped', { table: this.table.name, reason });
+    environment.log(replicationEvents.replicationStopped, { table: this.table.name, reason });
     this.#state = 'stopped';
     this.#error = reason;
     this.contact.failed();

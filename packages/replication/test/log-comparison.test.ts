@@ -1,13 +1,13 @@
 import { mvcc, replication } from '@coxswain/protocol';
 import { afterEach, describe, expect, test } from '@jest/globals';
+import { replicationEvents } from '../src/events.js';
 import type { FollowerOptions } from '../src/index.js';
 import { encodeCommands, encodeError, encodeTerminal } from '../src/replicate-message.js';
 import { messages } from './support/fake-link.js';
 import { followerHarness } from './support/follower-harness.js';
 
 const { USE_SNAPSHOT, LEADER_BEHIND } = replication.ReplicateError;
-const MADE_AGAIN = 'a table was deleted and made again in the leader cluster: it is taken anew';
-const COMPACTED = 'the leader cluster compacts its log so early';
+const MADE_AGAIN = replicationEvents.followedTableRemade.code;
 
 let running: ReturnType<typeof followerHarness> | undefined;
 
@@ -78,7 +78,7 @@ describe("a stock leader cluster's log", () => {
     it.leader.log = puts(1, 4, 'other');
     await it.clock.advance(40_000);
     expect(it.isTakenAnew()).toBe(true);
-    expect(it.lines).toContain(MADE_AGAIN);
+    expect(it.recorder.codes).toContain(MADE_AGAIN);
     expect(it.node.stopped).toEqual([]);
   });
 
@@ -89,7 +89,7 @@ describe("a stock leader cluster's log", () => {
     it.leader.log = [put(1, 'other'), put(2), put(3)];
     await it.clock.advance(40_000);
     expect(it.isTakenAnew()).toBe(true);
-    expect(it.lines).toContain(MADE_AGAIN);
+    expect(it.recorder.codes).toContain(MADE_AGAIN);
   });
 
   test('was begun again while nobody led the table here', async () => {
@@ -99,7 +99,7 @@ describe("a stock leader cluster's log", () => {
     it.leader.log = puts(1, 5, 'other');
     it.changeWorker();
     await it.clock.advance(1_000);
-    expect(it.lines).toContain(MADE_AGAIN);
+    expect(it.recorder.codes).toContain(MADE_AGAIN);
     expect(it.taken()).toBe(3);
   });
 
@@ -113,7 +113,7 @@ describe("a stock leader cluster's log", () => {
     expect(it.isTakenAnew()).toBe(false);
     it.changeWorker();
     await it.clock.advance(1_000);
-    expect(it.lines).toContain(MADE_AGAIN);
+    expect(it.recorder.codes).toContain(MADE_AGAIN);
   });
 
   test('is compared again before more is taken than it keeps', async () => {
@@ -122,7 +122,7 @@ describe("a stock leader cluster's log", () => {
     await it.clock.advance(100);
     it.leader.log = [...puts(1, 3, 'other'), ...puts(4, 8_000)];
     await it.clock.advance(20_000);
-    expect(it.lines).toContain(MADE_AGAIN);
+    expect(it.recorder.codes).toContain(MADE_AGAIN);
     expect(it.taken()).toBeLessThan(3_000);
   });
 
@@ -137,11 +137,11 @@ describe("a stock leader cluster's log", () => {
     expect(await loads(60_000)).toBe(0);
     it.leader.firstIndex = 4;
     expect(await loads(31_000)).toBeGreaterThan(0);
-    expect(it.lines.filter((line) => line.startsWith(COMPACTED))).toHaveLength(1);
+    expect(it.recorder.of(replicationEvents.followedLogUncomparable)).toHaveLength(1);
     it.changeWorker();
     expect(await loads(3_500_000)).toBe(0);
     expect(await loads(200_000)).toBeGreaterThan(0);
-    expect(it.lines.filter((line) => line.startsWith(COMPACTED))).toHaveLength(2);
+    expect(it.recorder.of(replicationEvents.followedLogUncomparable)).toHaveLength(2);
   });
 
   test('was compacted past what is old enough: the newest that was taken is compared', async () => {
@@ -156,7 +156,7 @@ describe("a stock leader cluster's log", () => {
     expect(it.isTakenAnew()).toBe(false);
     it.leader.log = puts(1, 41, 'other');
     await it.clock.advance(31_000);
-    expect(it.lines).toContain(MADE_AGAIN);
+    expect(it.recorder.codes).toContain(MADE_AGAIN);
   });
 
   test('is the same when another release marshals the commands otherwise', async () => {
@@ -172,7 +172,7 @@ describe("a stock leader cluster's log", () => {
     expect(it.leader.log[0]!.command.subarray(0, name.length)).not.toEqual(name);
     await it.clock.advance(40_000);
     expect(it.isTakenAnew()).toBe(false);
-    expect(it.lines).not.toContain(MADE_AGAIN);
+    expect(it.recorder.codes).not.toContain(MADE_AGAIN);
   });
 
   test('ends before what was taken: the table is stopped for good', async () => {
@@ -195,6 +195,6 @@ describe("a stock leader cluster's log", () => {
     await it.clock.advance(1_000);
     it.leader.log = puts(1, 5, 'other');
     await it.clock.advance(40_000);
-    expect(it.lines).toContain(MADE_AGAIN);
+    expect(it.recorder.codes).toContain(MADE_AGAIN);
   });
 });

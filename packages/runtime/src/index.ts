@@ -1,5 +1,14 @@
 export { Backoff, jittered } from './backoff.js';
 export type { Clock, Timer } from './clock.js';
+export { type ShownEvent, textOfEvent } from './event-text.js';
+export {
+  declareEvents,
+  type EventFields,
+  type EventKind,
+  type Log,
+  type Severity,
+  severities,
+} from './events.js';
 export { Histogram } from './histogram.js';
 export { pause } from './pause.js';
 export type { Random } from './random.js';

@@ -1,10 +1,11 @@
 import { type BackupAgent, TidbBinlog } from '@coxswain/agents';
-import { type Log, type Node, NodeDisks, systemClock } from '@coxswain/node';
+import { type Node, NodeDisks, systemClock } from '@coxswain/node';
 import { type Follower, LeaderReplication, SnapshotDownloads } from '@coxswain/replication';
 import { localUrl, parseListenAddress } from './config/address.js';
 import { describeConfig } from './config/config.js';
 import type { Config } from './config/config-schema.js';
 import { toNodeOptions, wolfOptions } from './config/node-options.js';
+import { serverEvents } from './events.js';
 import { guardWithToken } from './grpc/bearer-token.js';
 import { DiskUse } from './metrics/disk-metrics.js';
 import { MetricsPage } from './metrics/metrics-page.js';
@@ -19,6 +20,7 @@ import { Shared } from './parts/shared.js';
 import { dataPaths } from './process/data-directory.js';
 import { withRoom } from './process/disk-room.js';
 import { during } from './process/during.js';
+import type { EventJournal } from './process/event-journal.js';
 import { toStartError } from './process/start-error.js';
 import { version } from './process/version.js';
 import { AdminApi } from './rest/admin-api.js';
@@ -26,6 +28,7 @@ import { addBinlogRoutes } from './rest/binlog-routes.js';
 import { addDebugRoutes } from './rest/debug-routes.js';
 import { SnapshotHttp } from './rest/snapshot-http.js';
 import { ClusterService } from './services/cluster-service.js';
+import { EventsService } from './services/events-service.js';
 import { HealthService } from './services/health-service.js';
 import { KvService } from './services/kv-service.js';
 import { MetricsService } from './services/metrics-service.js';
@@ -64,11 +67,11 @@ export class Server {
    */
   constructor(
     config: Config,
-    log: Log,
+    journal: EventJournal,
     fatal: (error: unknown) => void,
     role: 'leader' | 'follower' = 'leader',
   ) {
-    this.#shared = new Shared({ config, role, log, fatal });
+    this.#shared = new Shared({ config, role, journal, fatal });
     this.#listeners = new Listeners(this.#shared);
   }
 
@@ -90,6 +93,11 @@ export class Server {
   /** The URL of the HTTP admin API on this machine, once started. */
   get restUrl(): string {
     return localUrl(this.#admin!.address);
+  }
+
+  /** Returns what happened to this node since its process started. */
+  get journal(): EventJournal {
+    return this.#shared.journal;
   }
 
   /** Checks every certificate file now. Returns the links and listeners whose files had changed and are now in use. */
@@ -135,7 +143,7 @@ export class Server {
       await this.#close();
       throw await withRoom(toStartError('start', error), disks, paths, options);
     }
-    log('info', 'the node has started', { version, dataDirectory: paths.root });
+    log(serverEvents.nodeStarted, { version, dataDirectory: paths.root });
   }
 
   /** Drains and stops: health turns NOT_SERVING, nothing new is accepted, calls under way end, the node leaves. */
@@ -146,7 +154,7 @@ export class Server {
 
   async #close(): Promise<void> {
     await this.#shared.parts.stop();
-    if (this.#node) this.#shared.log('info', 'the node has stopped');
+    if (this.#node) this.#shared.log(serverEvents.nodeStopped);
   }
 
   /** Opens all parts: first those that hold data, then the listeners, of which the REST listener comes last. */
@@ -169,7 +177,8 @@ export class Server {
     { paths, disks }: NodeData,
   ): Promise<void> {
     const shared = this.#shared;
-    const { config, role, parts, tokens, tracing, log, fatal } = shared;
+    const { config, role, parts, tokens, tracing, journal, log, fatal } = shared;
+    parts.add('events', { stop: () => journal.close() });
     const leader = new LeaderReplication(node, {
       clock: systemClock,
       messageBytesMax: config['replication.max-send-message-size-bytes'],
@@ -217,7 +226,11 @@ export class Server {
     }).methods();
     const metered = new MetricsService(metrics, systemClock).methods();
     const guarded = config['maintenance.enabled']
-      ? guardWithToken(tokens.of('maintenance.token'), [...maintenance.methods(), ...tableMethods(leader)])
+      ? guardWithToken(tokens.of('maintenance.token'), [
+          ...maintenance.methods(),
+          ...tableMethods(leader),
+          ...new EventsService(journal, config['raft.node-id']).methods(),
+        ])
       : [];
     const always = [...cluster, ...metered, ...guarded];
     const health = new HealthService(

@@ -62,11 +62,13 @@ describe('certificates in files', () => {
       name: 'api',
       files: [used.certFile, used.keyFile],
       load: () => loadTls(tlsOf(used), 'api'),
-      log: (level, message) => lines.push(`${level} ${message}`),
+      log: ({ severity, code }) => {
+        lines.push(`${severity} ${code}`);
+      },
       nowMs: () => nowMs,
     });
     // The test's certificates live for a day.
-    expect(lines).toEqual(['warn a certificate expires soon: replace its files']);
+    expect(lines).toEqual(['warn certificate-expiring']);
     const first = certificates.current;
     expect(certificates.expiries).toEqual([{ kind: 'certificate', expiresMs: expect.any(Number) }]);
     expect(certificates.expiries[0]!.expiresMs - nowMs).toBeLessThan(86_400_000);
@@ -80,9 +82,9 @@ describe('certificates in files', () => {
     nowMs += 2_000;
     expect(certificates.current.cert).toEqual(next.cert);
     expect(lines.slice(1)).toEqual([
-      'error replaced certificate files are not usable: the old ones stay in use',
-      'info certificates were read again',
-      'warn a certificate expires soon: replace its files',
+      'error certificates-unusable',
+      'info certificates-reloaded',
+      'warn certificate-expiring',
     ]);
   });
 
@@ -96,7 +98,9 @@ describe('certificates in files', () => {
       name: 'api',
       files: [used.certFile, used.keyFile],
       load: () => loadTls(tlsOf(used), 'api'),
-      log: (level, message, fields) => lines.push([level, message, fields]),
+      log: ({ severity, code }, fields) => {
+        lines.push([severity, code, fields]);
+      },
       nowMs: () => nowMs,
     });
     certificates.reload();
@@ -105,7 +109,7 @@ describe('certificates in files', () => {
     certificates.reload();
     const warning = [
       'warn',
-      'a certificate expires soon: replace its files',
+      'certificate-expiring',
       { listener: 'api', kind: 'certificate', expires: new Date(expiresMs).toISOString() },
     ];
     expect(lines).toEqual([warning]);
@@ -124,22 +128,22 @@ describe('certificates in files', () => {
     scripted = await ScriptedListener.start({
       address: { isTls: true, host: '127.0.0.1', port: 0 },
       tls: tlsOf(used),
-      log: (level, message, fields) => {
-        lines.push(message);
-        if (message === 'a handshake failed') failures.push({ level, ...fields });
+      log: ({ severity, code }, fields) => {
+        lines.push(code);
+        if (code === 'handshake-failed') failures.push({ severity, ...fields });
       },
     });
     const port = Number(scripted.target.split(':').pop());
     expect(await shownName(port)).toBe('first');
     replace(next);
     await until('the new certificate is shown', async () => (await shownName(port)) === 'second');
-    expect(lines).toContain('certificates were read again');
+    expect(lines).toContain('certificates-reloaded');
     // This one trusts another authority, and hangs up.
     const stranger = connect({ host: '127.0.0.1', port, ALPNProtocols: ['h2'] });
     await new Promise((resolve) => stranger.on('error', resolve));
     await until('the failed handshake is logged', () => failures.length > 0);
     expect(failures).toEqual([
-      { level: 'warn', listener: 'api', from: '127.0.0.1', reason: 'socket hang up' },
+      { severity: 'warn', listener: 'api', from: '127.0.0.1', reason: 'socket hang up' },
     ]);
   });
 
@@ -149,8 +153,8 @@ describe('certificates in files', () => {
     scripted = await ScriptedListener.start({
       address: { isTls: true, host: '127.0.0.1', port: 0 },
       tls: tlsOf(used),
-      log: (_level, message, fields) => {
-        if (message === 'a handshake failed') failures.push(fields);
+      log: ({ code }, fields) => {
+        if (code === 'handshake-failed') failures.push(fields);
       },
     });
     const plain = connectTcp(Number(scripted.target.split(':').pop()), '127.0.0.1');

@@ -1,20 +1,24 @@
 import { maintenance } from '@coxswain/protocol';
+import type { EventFields, Log } from '@coxswain/runtime';
 import { until } from '@coxswain/testing';
 import { expect, test } from '@jest/globals';
 import { OneNode } from './support/one-node.js';
 import { Rpc } from './support/rpc.js';
 
 const { promote } = maintenance.MaintenanceService;
-const IS_OPEN = 'replication listener is open';
+const IS_OPEN = 'listener-opened replication';
 /** Where another process has the port that the test cannot choose. */
-const IS_TAKEN = 'the replication listener is not open, and a follower cluster needs none';
+const IS_TAKEN = 'listener-not-opened replication';
 
 /** A node of a follower cluster whose leader cluster is away, with what it has logged. */
 async function follower(flags: Record<string, string>) {
   const logged: string[] = [];
+  const log: Log = ({ code }, fields) => {
+    logged.push(`${code} ${(fields as EventFields)?.['listener'] ?? 'replication'}`);
+  };
   const node = await OneNode.start(
     { 'replication.enabled': 'true', 'replication.leader-address': '127.0.0.1:1', ...flags },
-    { role: 'follower', log: (_level, message) => logged.push(message) },
+    { role: 'follower', log },
   );
   return { node, logged };
 }
@@ -23,7 +27,7 @@ test('a node of a follower cluster leaves the replication port alone until the c
   const { node, logged } = await follower({});
   const rpc = new Rpc(node.target);
   try {
-    expect(logged).toContain('api listener is open');
+    expect(logged).toContain('listener-opened api');
     expect(logged.filter((line) => [IS_OPEN, IS_TAKEN].includes(line))).toEqual([]);
     await rpc.call(promote, {});
     await until('it listens', () => logged.includes(IS_OPEN) || logged.includes(IS_TAKEN));

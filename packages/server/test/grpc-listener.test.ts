@@ -35,7 +35,9 @@ let logged: string[];
 beforeEach(async () => {
   logged = [];
   scripted = await ScriptedListener.start({
-    log: (level, message, fields) => logged.push(`${level} ${message} ${JSON.stringify(fields)}`),
+    log: ({ severity, code }, fields) => {
+      logged.push(`${severity} ${code} ${JSON.stringify(fields)}`);
+    },
   });
   rpc = new Rpc(scripted.target);
 });

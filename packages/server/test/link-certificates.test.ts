@@ -2,10 +2,10 @@ import { once } from 'node:events';
 import { copyFileSync, readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { ApiError, type PeerTls, SocketPeerTransport, Status, systemClock } from '@coxswain/node';
+import { ApiError, nodeEvents, type PeerTls, SocketPeerTransport, Status, systemClock } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
-import { type LinkTls, openGrpcLeaderLink } from '@coxswain/replication';
-import { findFreePort, turns, until } from '@coxswain/testing';
+import { type LinkTls, openGrpcLeaderLink, replicationEvents } from '@coxswain/replication';
+import { EventRecorder, findFreePort, turns, until } from '@coxswain/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { Certificates } from '../src/process/certificates.js';
 import { Authority, type Identity } from './support/certificates.js';
@@ -32,11 +32,9 @@ const closed = (socket: Socket): Promise<unknown> => new Promise((resolve) => so
 
 /** What a link uses, from files that a test may replace. `files` are the certificate, its key and the authority. */
 class Files {
-  readonly lines: { readonly message: string; readonly [field: string]: unknown }[] = [];
+  readonly recorder = new EventRecorder();
   readonly certificates: Certificates<LinkTls & PeerTls>;
-  readonly log = (_level: string, message: string, fields?: object): void => {
-    this.lines.push({ message, ...fields });
-  };
+  readonly log = this.recorder.log;
 
   private constructor(readonly files: readonly [string, string, string]) {
     const load = () => {
@@ -92,8 +90,7 @@ describe('the certificates of a link', () => {
         deadlineMs: systemClock.monotonicMs() + 600_000,
       });
     await expect(range()).rejects.toMatchObject({ isFromLeader: false });
-    const failures = () =>
-      mine.lines.filter(({ message }) => message === 'a handshake with the leader cluster failed');
+    const failures = () => mine.recorder.of(replicationEvents.leaderClusterHandshakeFailed);
     expect(failures()[0]).toMatchObject({
       address: expect.stringMatching(/:\d+$/),
       reason: expect.stringMatching(/certificate/),
@@ -149,18 +146,13 @@ describe('the certificates of a link', () => {
     await second.transport.close();
     const renewed = await Files.of(stranger, 'two');
     const third = await start(renewed, two, new Map([[1, one]]));
-    const refused = ({ lines }: Files, peer: number) =>
-      lines.some(
-        ({ message, reason, ...fields }) =>
-          message === 'cannot connect to a peer' &&
-          fields.peer === peer &&
-          /certificate|alert/.test(String(reason)),
-      );
+    const refused = ({ recorder }: Files, peer: number) =>
+      recorder
+        .of(nodeEvents.peerUnreachable)
+        .some((fields) => fields['peer'] === peer && /certificate|alert/.test(String(fields['reason'])));
     await until('both nodes say that they were refused', () => refused(old[0], 2) && refused(renewed, 1));
     const failures = () =>
-      [old[0], renewed].flatMap(({ lines }) =>
-        lines.filter(({ message }) => message === 'a handshake with a peer failed'),
-      );
+      [old[0], renewed].flatMap(({ recorder }) => recorder.of(nodeEvents.peerHandshakeFailed));
     await until('the failure is logged', () => failures().length > 0);
     expect(failures()[0]).toMatchObject({
       from: expect.stringMatching(/^(127[.]0[.]0[.]1|::1|::ffff:127[.]0[.]0[.]1)$/),
@@ -218,8 +210,8 @@ describe('the certificates of a link', () => {
     plain.write('coxswain.peer.v2 frames\n');
     nameless.write('coxswain.peer.v2 frames\n\0\0\0\x01z');
     await Promise.all([silent, plain, nameless].map(closed));
-    const failed = ({ message }: { message: string }) => message === 'a handshake with a peer failed';
-    await until('the three failed handshakes are logged', () => files.lines.filter(failed).length >= 3);
+    const failed = () => files.recorder.of(nodeEvents.peerHandshakeFailed);
+    await until('the three failed handshakes are logged', () => failed().length >= 3);
     expect(frames).toHaveLength(4);
 
     const waiting = connect(two.port, 'localhost')

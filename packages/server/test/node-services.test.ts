@@ -159,6 +159,7 @@ describe('reflection', () => {
     const { listServicesResponse } = await ask({ listServices: '' });
     const { service } = listServicesResponse as { service: { name: string }[] };
     expect(service.map(({ name }) => name).sort()).toEqual([
+      'coxswain.v1.Events',
       'grpc.health.v1.Health',
       'maintenance.v1.Maintenance',
       'regatta.v1.Cluster',

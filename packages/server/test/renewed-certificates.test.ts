@@ -1,9 +1,9 @@
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Log } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
-import { eventually, findFreePort, TemporaryDirectory } from '@coxswain/testing';
+import { EventRecorder, eventually, findFreePort, TemporaryDirectory } from '@coxswain/testing';
 import { afterEach, expect, test } from '@jest/globals';
+import { serverEvents } from '../src/events.js';
 import { Authority } from './support/certificates.js';
 import { OneNode } from './support/one-node.js';
 
@@ -36,8 +36,8 @@ test('nodes and a follower cluster whose certificates were all renewed meet agai
   });
   const [one, two] = [`localhost:${await findFreePort()}`, `localhost:${await findFreePort()}`];
   const replication = `localhost:${await findFreePort()}`;
-  const lines: { readonly message: string; readonly listener?: string }[] = [];
-  const log: Log = (_level, message, fields) => lines.push({ message, ...fields });
+  const recorder = new EventRecorder();
+  const { log } = recorder;
   const start = (id: number, raftAddress: string, more: Record<string, string>) =>
     OneNode.start(
       {
@@ -106,6 +106,6 @@ test('nodes and a follower cluster whose certificates were all renewed meet agai
   second = await startSecond();
   await first.untilReady();
   await write('after');
-  const logged = lines.filter(({ message }) => message === 'certificates were read again');
-  expect(new Set(logged.map(({ listener }) => listener))).toEqual(new Set(['raft', 'leader-cluster']));
+  const logged = recorder.of(serverEvents.certificatesReloaded);
+  expect(new Set(logged.map((fields) => fields['listener']))).toEqual(new Set(['raft', 'leader-cluster']));
 });

@@ -42,8 +42,8 @@ async function outcome(tls: ScriptedListenerOptions['tls'], identity?: Identity)
   scripted = await ScriptedListener.start({
     address: { isTls: true, host: '127.0.0.1', port: 0 },
     tls: { certFile: server.certFile, keyFile: server.keyFile, ...tls },
-    log: (_level, message, fields) => {
-      if (message === 'a handshake failed') failures.push({ ...fields });
+    log: ({ code }, fields) => {
+      if (code === 'handshake-failed') failures.push({ ...fields });
     },
   });
   scripted.node.act = () => Promise.reject(new ApiError(Status.NotFound, served.details));

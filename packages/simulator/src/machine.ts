@@ -1,6 +1,8 @@
-import type { Environment, Log, Wolf } from '@coxswain/node';
+import type { Environment, Wolf } from '@coxswain/node';
 import type { NodeId } from '@coxswain/raft';
+import type { Log } from '@coxswain/runtime';
 import type { StoresCopy } from '@coxswain/table';
+import { checkDeclared } from '@coxswain/testing';
 import { SimulatedClock } from './clock.js';
 import type { EventLoop } from './event-loop.js';
 import type { SimulatedNetwork } from './network.js';
@@ -64,10 +66,11 @@ export class Machine {
 
   /** Returns the environment through which a node in `process` acts on the simulated world. */
   environment(process: SimulatedProcess, fatal: Environment['fatal']): Environment {
-    const log: Log = (level, message, fields) => {
+    const log: Log = (kind, fields) => {
+      checkDeclared(kind, fields);
       const details = fields === undefined ? '' : ` ${JSON.stringify(fields)}`;
       const seconds = (this.#loop.nowUs / 1e6).toFixed(6);
-      this.#loop.trace.line(`${seconds} ${this.#label} ${level}: ${message}${details}`);
+      this.#loop.trace.line(`${seconds} ${this.#label} ${kind.severity}: ${kind.text}${details}`);
     };
     return {
       clock: this.clock.attach(process),

@@ -149,6 +149,14 @@ export const mutants: readonly Mutant[] = [
     firstSeed: 5,
   },
   {
+    name: 'the removal of history takes what can still be read',
+    module: 'table/dist/src/housekeeping.js',
+    from: 'historyBlocksFrom(historyFloor + 1)',
+    to: 'historyBlocksFrom(historyFloor + 20)',
+    properties: ['reads show every write', 'reads show what was written', 'equal contents'],
+    firstSeed: 6,
+  },
+  {
     name: 'a reader sees what is written after it began',
     module: 'table/dist/src/memtable.js',
     from: 'if (entry.number <= heldNumber)',

@@ -77,7 +77,7 @@ export class Applier {
       return this.#passOver(entry);
     }
     if (entry.kind === CommandKind.Command) this.#loads.interrupt();
-    // Unknown kinds stop the table even when it is sealed: every replica must agree on the meaning of the log.
+    // Unknown kinds stop the table (A8) even when it is sealed: every replica must agree on the meaning of the log.
     switch (entry.kind) {
       case CommandKind.None:
         this.#progress.end(entry, undefined);

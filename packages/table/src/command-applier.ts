@@ -150,6 +150,7 @@ export class CommandApplier {
         return this.#applyTxn(txn, place, revision, budget, resumed);
       }
       default:
+        // It is never skipped (A8).
         throw new UnknownCommandError(`command type ${command.type}`, place.index);
     }
   }
@@ -192,6 +193,7 @@ export class CommandApplier {
     resumed: Progress | undefined,
   ): Promise<Outcome> {
     const unknown = unknownInCompares(txn.compare);
+    // A compare that this release does not know stops the table (A8).
     if (unknown !== undefined) throw new UnknownCommandError(unknown, place.index);
     const succeeded = resumed?.succeeded ?? (await comparesHold(this.#effects, txn.compare));
     if (hasRevisionCompares(txn.compare)) {

@@ -1,7 +1,7 @@
 import { type BatchRecord, decodeBatchRecord } from './batch-record.js';
+import { BatchRecordRemoval } from './batch-record-removal.js';
 import type { BufferedStore } from './buffered-store.js';
 import { TableGapError } from './errors.js';
-import { HistoryRemoval } from './history-removal.js';
 import { readJournal } from './journal.js';
 import { batchKey, historyBlocksFrom, outcomeKey } from './layout.js';
 import type { Operation } from './store.js';
@@ -22,7 +22,7 @@ export class Housekeeping {
   readonly #reader: Pick<TableReader, 'state'>;
   readonly #store: BufferedStore;
   readonly #writer: StoreWriter;
-  readonly #historyRemoval: HistoryRemoval;
+  readonly #batchRecordRemoval: BatchRecordRemoval;
   /** The removal of history that is under way. */
   #removing: Promise<void> | undefined;
   /** The `changeCount` that the table had at a history floor. */
@@ -46,7 +46,7 @@ export class Housekeeping {
     this.#store = store;
     this.#writer = writer;
     this.#blocksRemovedUpTo = opened.blocksRemovedUpTo;
-    this.#historyRemoval = new HistoryRemoval(opened.oldestBatchNumber, (batchNumber) =>
+    this.#batchRecordRemoval = new BatchRecordRemoval(opened.oldestBatchNumber, (batchNumber) =>
       this.#readBatch(batchNumber),
     );
   }
@@ -94,7 +94,7 @@ export class Housekeeping {
   }
 
   /**
-   * Removes the versions that lie below the history floor, in small batches that queue after the writes that wait
+   * Removes the versions that lie below the history floor (A5), in small batches that queue after the writes that wait
    * already. A call during another one shares its promise. Rejects with TableClosedError.
    */
   removeHistory(): Promise<void> {
@@ -111,7 +111,7 @@ export class Housekeeping {
     const { historyFloor } = this.#reader.state;
     const { batchNumber } = this.#writer.checkpoint;
     if (this.#blocksRemovedUpTo < historyFloor) return false;
-    if (this.#historyRemoval.oldestBatchNumber >= batchNumber) return true;
+    if (this.#batchRecordRemoval.oldestBatchNumber >= batchNumber) return true;
     return this.#removedAt?.historyFloor === historyFloor && this.#removedAt.batchNumber === batchNumber;
   }
 
@@ -127,7 +127,10 @@ export class Housekeeping {
         historyFloor: this.#reader.state.historyFloor,
         batchNumber: this.#writer.checkpoint.batchNumber,
       };
-      const { storeKeys, isDone } = this.#historyRemoval.step(removedAt.historyFloor, removedAt.batchNumber);
+      const { storeKeys, isDone } = this.#batchRecordRemoval.step(
+        removedAt.historyFloor,
+        removedAt.batchNumber,
+      );
       // An empty write still lets others have their turn, when a step removed nothing but read much.
       if (storeKeys.length > 0 || !isDone) await this.#writer.writeHousekeeping(deletions(storeKeys));
       if (!isDone) continue;
@@ -162,7 +165,7 @@ export class Housekeeping {
    * is not known.
    */
   #changeCountAt(historyFloor: number): number {
-    const { oldestBatchNumber } = this.#historyRemoval;
+    const { oldestBatchNumber } = this.#batchRecordRemoval;
     // The first batch of a store that came from a snapshot has all changes and lists none.
     if (oldestBatchNumber === 1) return -1;
     const { state, journal } = this.#readBatch(oldestBatchNumber);
@@ -183,7 +186,7 @@ export class Housekeeping {
    */
   #lastBatchWhere(holds: (batch: ReturnType<typeof decodeBatchRecord>) => boolean): BatchRecord | undefined {
     let found: BatchRecord | undefined;
-    let low = this.#historyRemoval.oldestBatchNumber;
+    let low = this.#batchRecordRemoval.oldestBatchNumber;
     let high = this.#writer.lastBatchNumber;
     while (low <= high) {
       const middle = Math.floor((low + high) / 2);

@@ -54,6 +54,7 @@ export class LoadApplier {
   async load(entry: TableEntry): Promise<ApplyResult> {
     this.#assertLoads(entry);
     const mode = entry.payload[0];
+    // A mode that this release does not know stops the table (A8).
     if (mode !== 0 && mode !== 1) throw new UnknownCommandError(`a load of mode ${mode}`, entry.index);
     const resumed = this.#progress.beginLarge();
     // Loaded keys are not added to any list of written keys, so the lists no longer hold.

@@ -324,6 +324,28 @@ describe('history', () => {
     expect(await historyCount(directory, NAME)).toBe(0);
   });
 
+  test('is removed block by block: what is current at the floor stays, whatever flush wrote it (A5)', async () => {
+    const directory = new MemoryStoreDirectory();
+    const table = await openTable(directory);
+    for (let index = 1; index <= 10; index++) {
+      await table.apply([entry(index, put('a', String(index)))]);
+      await table.checkpoint();
+    }
+    await table.apply([internalEntry(11, CommandKind.Compact, 5)]);
+    await table.checkpoint();
+    await table.removeHistory();
+    for (let revision = 5; revision <= 10; revision++) {
+      const view = table.view(revision);
+      expect((await view.range(query('a'))).records.map(({ modRevision }) => modRevision)).toEqual([
+        revision,
+      ]);
+      view.close();
+    }
+    await closeWhole(table);
+    // What revisions 6 to 10 superseded.
+    expect(await historyCount(directory, NAME)).toBe(5);
+  });
+
   test('of batches since the last checkpoint stays, so that a gap would show (D4)', async () => {
     const directory = new MemoryStoreDirectory();
     const table = await openTable(directory);

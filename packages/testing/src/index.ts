@@ -1,3 +1,4 @@
+export { checkDeclared, EventRecorder, type RecordedEvent } from './event-recorder.js';
 export { claimPorts, findFreePort, findFreePorts } from './free-ports.js';
 export { oldGenerationGrowth } from './old-generation.js';
 export { answerError, type ScriptedRequest, ScriptedS3 } from './scripted-s3.js';

@@ -378,7 +378,7 @@ export class Wal {
       await segment.file.sync();
     } catch (error) {
       // The kernel may have dropped the pages and call the next sync a success: it must not be asked again (D6).
-      throw new WalFailedError(`fdatasync of ${segment.name} failed`, { cause: error });
+      throw new WalFailedError(`fdatasync of ${segment.name} failed: ${textOf(error)}`, { cause: error });
     }
     this.#writtenBytes += bytes;
     this.#syncs++;
@@ -584,11 +584,10 @@ export class Wal {
   /** Makes the log unusable from now on: nobody may rely on anything that is not known to be durable (D6). */
   #fail(error: unknown): WalError {
     if (this.#failure !== undefined) return this.#failure;
-    const message = error instanceof Error ? error.message : String(error);
     const failure =
       error instanceof WalError
         ? error
-        : new WalFailedError(`the write-ahead log failed: ${message}`, { cause: error });
+        : new WalFailedError(`the write-ahead log failed: ${textOf(error)}`, { cause: error });
     this.#failure = failure;
     this.#rejectQueued(failure);
     this.#options.onFatal(failure);
@@ -643,4 +642,9 @@ function fullError(): WalFullError {
 
 function closedError(): WalClosedError {
   return new WalClosedError('the write-ahead log is closed');
+}
+
+/** The text of an error, for one that wraps it: who prints an error does not print its cause. */
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -11,10 +11,11 @@ import {
   type ShardKey,
 } from '@coxswain/archive';
 import { checkLeaderRole } from '@coxswain/backup';
-import { type Call, errors, type Log, type NodeParts } from '@coxswain/node';
+import { type Call, errors, type NodeParts } from '@coxswain/node';
 import type { moco } from '@coxswain/protocol';
-import { type Clock, pause } from '@coxswain/runtime';
+import { type Clock, type Log, pause } from '@coxswain/runtime';
 import { CommandKind } from '@coxswain/table';
+import { agentEvents } from '../events.js';
 import { gzipped } from '../gzip.js';
 import { isBackupId, partName } from './binlog-backup-names.js';
 import type { OneAtATime } from './one-at-a-time.js';
@@ -235,15 +236,15 @@ export class BinlogBackups {
   ): Promise<void> {
     const { clock, log } = this.#options;
     try {
-      log('info', 'a backup of the archive has begun', { backupId, bucket: bucketName });
+      log(agentEvents.archiveBackupBegun, { backupId, bucket: bucketName });
       await this.#flush(clock.monotonicMs() + FLUSH_MS);
       await this.#upload(archive.store, bucket, backupId);
       this.#status = { ...this.#status, state: 'done' };
-      log('info', 'a backup of the archive is done', { backupId, objects: this.#status.objects });
+      log(agentEvents.archiveBackupDone, { backupId, objects: this.#status.objects });
     } catch (error) {
       const reason = error instanceof ArchiveError ? toApiError(error, bucketName).message : textOf(error);
       this.#status = { ...this.#status, state: 'failed', error: reason };
-      log('error', 'a backup of the archive has failed', { backupId, reason });
+      log(agentEvents.archiveBackupFailed, { backupId, reason });
     } finally {
       await bucket.close();
     }
@@ -285,16 +286,7 @@ export class BinlogBackups {
   }
 
   #warnOfHole({ shard, first, last }: Hole, backupId: string): void {
-    this.#options.log(
-      'warn',
-      'entries were pruned from the archive that no backup holds: back it up more often',
-      {
-        backupId,
-        shard: shard.shardId,
-        first,
-        last,
-      },
-    );
+    this.#options.log(agentEvents.archiveBackupIncomplete, { backupId, shard: shard.shardId, first, last });
   }
 
   /** Streams an object of the archive and checks its hash: a damaged object must not become part of a backup. */

@@ -4,18 +4,18 @@ import { checkLeaderRole } from '@coxswain/backup';
 import {
   ApiError,
   type Call,
-  CLONE_FAILED,
   errors,
   type HeldClone,
-  type Log,
   type NodeParts,
+  nodeEvents,
   Status,
   tableApiError,
 } from '@coxswain/node';
 import { type moco, replication } from '@coxswain/protocol';
 import { type LeaderLink, LinkError } from '@coxswain/replication';
-import { Backoff, type Clock, pause, type Random, type RateLimit } from '@coxswain/runtime';
+import { Backoff, type Clock, type Log, pause, type Random, type RateLimit } from '@coxswain/runtime';
 import { readSnapshotRecords } from '@coxswain/stream';
+import { agentEvents } from '../events.js';
 import { DonorError, type DonorTable, donorTable } from './donor-table.js';
 import type { OneAtATime } from './one-at-a-time.js';
 
@@ -200,7 +200,7 @@ export class Clones {
   async #run(link: LeaderLink, tables: readonly DonorTable[], held: HeldClone): Promise<void> {
     const { log } = this.#options;
     const donor = link.address;
-    log('info', 'a clone has begun', { donor, tables: tables.length });
+    log(agentEvents.cloneBegun, { donor, tables: tables.length });
     const broken = new AbortController();
     // When the clone is no longer held, an operator has decided otherwise, and nothing may be added to the cluster.
     const leave = this.#node.cluster.onChange(() => {
@@ -228,7 +228,7 @@ export class Clones {
     if (failed === undefined && !signal.aborted) {
       await held.end();
       this.#status = { ...this.#status, state: 'done' };
-      log('info', 'a clone is done', { donor, tables: tablesDone });
+      log(agentEvents.cloneDone, { donor, tables: tablesDone });
       return;
     }
     const isStopped = this.#aborter.signal.aborted;
@@ -236,7 +236,7 @@ export class Clones {
     // A node that stops leaves the failed clone to its next start: without a quorum the call would never end.
     if (!isStopped) await held.end(error);
     this.#status = { ...this.#status, state: 'failed', error };
-    log('error', CLONE_FAILED, { donor, tables: tables.length, tablesDone, reason: error });
+    log(nodeEvents.cloneFailed, { donor, tables: tables.length, tablesDone, reason: error });
   }
 
   /**
@@ -261,7 +261,7 @@ export class Clones {
         if (signal.aborted || attempt === ATTEMPTS_MAX || !mayPass(error)) {
           throw new Error(`table "${table.name}": ${textOf(error)}`, { cause: error });
         }
-        log('warn', 'a table could not be cloned, and is tried again', {
+        log(agentEvents.tableCloneFailed, {
           table: table.name,
           reason: textOf(error),
         });

@@ -1,5 +1,6 @@
-import { ApiError, type Log, type MemberState, type NodeParts } from '@coxswain/node';
-import { type Clock, pause } from '@coxswain/runtime';
+import { ApiError, type MemberState, type NodeParts } from '@coxswain/node';
+import { type Clock, type Log, pause } from '@coxswain/runtime';
+import { agentEvents } from '../events.js';
 import { missingOf } from './drain.js';
 import type { Members } from './members.js';
 
@@ -117,7 +118,7 @@ export class NodeStates {
         const state = (await this.#node.members.states(call)).get(this.#node.cluster.nodeId)!;
         if (!change.from.includes(state)) return;
         await this.#node.members.changeState(this.#node.cluster.nodeId, change, call);
-        this.#options.log('info', 'the state of this node has changed', { state: change.to });
+        this.#options.log(agentEvents.memberStateChanged, { state: change.to });
         return;
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;
@@ -145,14 +146,8 @@ export class NodeStates {
 
   async #close(): Promise<void> {
     const { log, clock, stop } = this.#options;
-    if (this.#node.cluster.role === 'leader') {
-      log(
-        'info',
-        'the node is being closed: it takes no writes, and waits until every follower cluster has all',
-        {},
-      );
-      await this.#drain();
-    } else log('info', 'the node is being closed', {});
+    log(agentEvents.nodeClosing);
+    if (this.#node.cluster.role === 'leader') await this.#drain();
     if (this.#isStopped) return;
     await this.#change({ from: ['closing'], to: 'offline' });
     await this.#options.tellState(clock.monotonicMs() + FAREWELL_MS);
@@ -180,7 +175,7 @@ export class NodeStates {
       if (missing === undefined && silent === undefined) return;
       if (clock.monotonicMs() - loggedMs >= LOG_INTERVAL_MS) {
         loggedMs = clock.monotonicMs();
-        this.#options.log('warn', 'the node that is being closed waits for a follower', {
+        this.#options.log(agentEvents.closingWaits, {
           ...missing,
           silent,
         });

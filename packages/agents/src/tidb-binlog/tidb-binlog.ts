@@ -1,7 +1,6 @@
 import {
   ApiError,
   errors,
-  type Log,
   type MemberInfo,
   type MemberState,
   type NodeParts,
@@ -9,7 +8,8 @@ import {
   type TableLog,
 } from '@coxswain/node';
 import { type Follower, type FollowerNodeSighting, LinkError } from '@coxswain/replication';
-import { type Clock, pause } from '@coxswain/runtime';
+import { type Clock, type Log, pause } from '@coxswain/runtime';
+import { agentEvents } from '../events.js';
 import { type ActionAnswer, judgeAction, refused, succeeded } from './action.js';
 import { describeEntry } from './entry-text.js';
 import type { Json } from './go-json.js';
@@ -221,7 +221,7 @@ export class TidbBinlog {
     const { members, peers } = this.#node.reports.status();
     const member = members.find((each) => idOf(each, members) === nodeId);
     const own = members.find(({ id }) => id === this.#node.cluster.nodeId)!;
-    this.#options.log('info', 'an action was asked for', {
+    this.#options.log(agentEvents.binlogActionAsked, {
       nodeId: nodeId.slice(0, 200),
       action: action.slice(0, 200),
     });

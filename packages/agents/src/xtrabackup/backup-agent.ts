@@ -1,6 +1,7 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { ApiError, counted, type Log, type SmallFiles } from '@coxswain/node';
-import { pause, type RateLimit } from '@coxswain/runtime';
+import { ApiError, counted, type SmallFiles } from '@coxswain/node';
+import { type Log, pause, type RateLimit } from '@coxswain/runtime';
+import { agentEvents } from '../events.js';
 import { gzipped } from '../gzip.js';
 import { AgentBackup, type AgentNode } from './agent-backup.js';
 import { AgentConnection, type AgentConnectionOptions, ConnectionLostError } from './agent-connection.js';
@@ -110,9 +111,9 @@ export class BackupAgent {
       });
     });
     this.#server.on('error', ({ message }) => {
-      log('error', 'the backup agent could not accept a connection', { error: message });
+      log(agentEvents.backupAgentAcceptFailed, { error: message });
     });
-    log('info', 'the backup agent listens', this.address);
+    log(agentEvents.backupAgentOpened, this.address);
   }
 
   /** Stops listening and breaks off the backups under way: a tar without a manifest is not a backup. */
@@ -133,7 +134,7 @@ export class BackupAgent {
       if (content !== undefined) this.#history = BackupHistory.decode(content);
     } catch (error) {
       // Backups work without it.
-      log('warn', 'the backup agent knows no earlier backups', { file: HISTORY_FILE, reason: String(error) });
+      log(agentEvents.backupHistoryUnread, { file: HISTORY_FILE, reason: String(error) });
     }
   }
 
@@ -143,10 +144,9 @@ export class BackupAgent {
     this.#historyWritten = this.#historyWritten
       .then(() => files.replace(HISTORY_FILE, this.#history.encode()))
       .catch((error: unknown) => {
-        log('warn', 'the backup agent could not store what it has sent', {
+        log(agentEvents.backupHistoryUnwritten, {
           file: HISTORY_FILE,
           reason: String(error),
-          advice: 'after a restart action=monitor lacks it, and ZRM gets again what it asks for twice',
         });
       });
   }
@@ -179,12 +179,12 @@ export class BackupAgent {
       const isRefused = error instanceof AgentRequestError || error instanceof ApiError;
       if (isRefused && !connection.hasBegun) {
         this.#counters.refused++;
-        log('warn', 'the backup agent has refused a request', { peer, reason: error.message });
+        log(agentEvents.agentRequestRefused, { peer, reason: error.message });
         connection.refuse(error.message);
         return;
       }
       this.#counters.failed++;
-      log('error', 'the backup agent could not send a backup', {
+      log(agentEvents.agentBackupFailed, {
         peer,
         reason: isExplained(error) ? error.message : String(error),
       });
@@ -200,7 +200,7 @@ export class BackupAgent {
   async #sayNothingIsDue(connection: AgentConnection): Promise<void> {
     await connection.send(READY + encodeBlock({ status: 'OK' }));
     await connection.finish();
-    this.#options.log('debug', 'the backup agent had nothing to send', { peer: connection.peer });
+    this.#options.log(agentEvents.agentNothingDue, { peer: connection.peer });
   }
 
   /** Sends one block for each backup that the query selects, at the client's pace. */
@@ -233,7 +233,7 @@ export class BackupAgent {
       const call = { deadlineMs: clock.monotonicMs() + OPEN_MS };
       backup = await AgentBackup.open(this.#node, request, { clock, call, signal: connection.lost });
       await this.#send(connection, backup, request, sent);
-      log('info', 'the backup agent has sent a backup', { peer: connection.peer, ...backup.tableCounts });
+      log(agentEvents.agentBackupSent, { peer: connection.peer, ...backup.tableCounts });
     } catch (error) {
       failure = error;
       throw error;

@@ -5,8 +5,9 @@ import { errors, systemClock } from '@coxswain/node';
 import { MemoryNode } from '@coxswain/node/testing';
 import { moco } from '@coxswain/protocol';
 import { CommandKind } from '@coxswain/table';
-import { ScriptedS3, until } from '@coxswain/testing';
+import { EventRecorder, ScriptedS3, until } from '@coxswain/testing';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { agentEvents } from '../../src/events.js';
 import { BinlogBackups } from '../../src/moco/binlog-backups.js';
 import { OneAtATime } from '../../src/moco/one-at-a-time.js';
 
@@ -20,7 +21,7 @@ let requests: OneAtATime;
 let backups: BinlogBackups;
 let flushed: () => Promise<void>;
 let isCloning: boolean;
-let logged: string[];
+let recorder: EventRecorder;
 
 beforeEach(async () => {
   s3.objects.clear();
@@ -31,10 +32,10 @@ beforeEach(async () => {
   isCloning = false;
   requests = new OneAtATime(() => isCloning);
   flushed = () => Promise.resolve();
-  logged = [];
+  recorder = new EventRecorder();
   backups = new BinlogBackups(node.parts, {
     clock: systemClock,
-    log: (_level, message, fields) => logged.push(`${message} ${JSON.stringify(fields)}`),
+    log: recorder.log,
     requests,
     archive: { store, flush: () => flushed() },
     openBucket: (options) => new S3Store(options, LIMITS),
@@ -136,10 +137,9 @@ describe('FlushAndBackupBinlog', () => {
       { ...mark, shardId: 10_099, first: 6, last: 20 },
     ]);
     expect(contents.at(-1)).toBe('10099: 21 to 30');
-    const warnings = logged.filter((line) => line.startsWith('entries were pruned'));
-    expect(warnings).toEqual([
-      expect.stringContaining(`"shard":${shardId},"first":11,"last":40`),
-      expect.stringContaining('"shard":10099,"first":6,"last":20'),
+    expect(recorder.of(agentEvents.archiveBackupIncomplete)).toMatchObject([
+      { shard: shardId, first: 11, last: 40 },
+      { shard: 10_099, first: 6, last: 20 },
     ]);
     await run({ backupId: 'wednesday' });
     expect(s3.objects.get('wednesday')).toHaveLength(0);
@@ -295,8 +295,9 @@ describe('FlushAndBackupBinlog', () => {
   test('never logs a secret', async () => {
     await run({ secretAccessKey: s3.secretAccessKey });
     await run({ backupId: 'other', secretAccessKey: 'wrong' }).catch(() => undefined);
-    expect(logged.join()).toContain('monday');
-    expect(logged.join()).not.toContain(s3.secretAccessKey);
+    const logged = JSON.stringify(recorder.events);
+    expect(logged).toContain('monday');
+    expect(logged).not.toContain(s3.secretAccessKey);
   });
 });
 

@@ -62,7 +62,9 @@ async function start(options: Partial<BackupAgentOptions> = {}): Promise<Started
     host: '127.0.0.1',
     port: 0,
     clock,
-    log: (_level, message, fields) => logged.push(`${message} ${JSON.stringify(fields)}`),
+    log: ({ code }, fields) => {
+      logged.push(`${code} ${JSON.stringify(fields)}`);
+    },
     isPasswordRight: (password) => password === 's3cUre',
     rate: new RateLimit(clock, 0),
     files: new MemoryFiles(),
@@ -635,7 +637,7 @@ describe('the agent', () => {
     const { agent, port, logged } = await start({ files });
     await backup(port, full);
     await agent.close();
-    expect(logged.filter((line) => line.includes('knows no earlier backups'))).toHaveLength(1);
+    expect(logged.filter((line) => line.includes('backup-history-unread'))).toHaveLength(1);
     expect(logged.filter((line) => line.includes('no room'))).toHaveLength(1);
   });
 
@@ -644,7 +646,7 @@ describe('the agent', () => {
     await ask(port, requestOf({ ...full, password: 'hunter2', action: 'hunter3' }));
     await ask(port, requestOf({ ...full, file: '../ZRM_LINKS/hunter4' }));
     await ask(port, requestOf({ ...full, comment: 'hunter5\u0007' }));
-    expect(logged.join()).toContain('refused');
+    expect(logged.join()).toContain('agent-request-refused');
     expect(logged.join()).not.toContain('hunter');
   });
 });

@@ -1,14 +1,17 @@
 import { isDeepStrictEqual } from 'node:util';
 import {
+  allEventKinds,
   type ConfigOption,
   configGroups,
   configOptions,
   createLog,
+  EventJournal,
   optionDefault,
   optionLimits,
   optionValue,
   Server,
   StartError,
+  serverEvents,
 } from '@coxswain/server';
 import { Command, type Help, Option } from 'commander';
 import { prepare } from '../command-line.js';
@@ -78,17 +81,20 @@ async function run(role: Role, command: Command): Promise<void> {
   const load = () =>
     loadNodeConfig(role, flags, command.getOptionValue('config') as string | undefined, process.env);
   const { config, file, notices } = load();
-  const { log, setLevel, flush } = await createLog({
+  const isText = config['dev-mode'] && config['log.format'] === 'auto';
+  const { write, setLevel, flush } = createLog({
     level: config['log-level'],
-    isPretty: config['dev-mode'],
+    format: isText ? 'text' : config['log.format'],
     nodeId: config['raft.node-id'],
   });
+  const journal = new EventJournal({ kinds: allEventKinds, write });
+  const { log } = journal;
   const fatal = (error: unknown): void => {
     // A fault that the operator is to mend needs no stack: its text says what could not be done.
     const isForOperator = error instanceof StartError;
     const reason = error instanceof Error ? error.message : String(error);
     const stack = error instanceof Error ? error.stack : undefined;
-    log('error', 'the node stops', { error: isForOperator ? reason : (stack ?? reason) });
+    log(serverEvents.nodeFailed, { error: isForOperator ? reason : (stack ?? reason) });
     flush();
     const line = reason.split('\n')[0]!;
     process.stderr.write(`coxswain: ${isForOperator ? '' : 'the node stops: '}${line}\n`);
@@ -97,14 +103,14 @@ async function run(role: Role, command: Command): Promise<void> {
   // After a broken invariant the process must not continue.
   process.once('uncaughtException', fatal);
   process.once('unhandledRejection', fatal);
-  if (file !== undefined) log('info', 'configuration file read', { file });
-  for (const notice of notices) log('warn', notice);
+  if (file !== undefined) log(serverEvents.configurationRead, { file });
+  for (const notice of notices) log(serverEvents.optionWithoutEffect, { notice });
 
-  const server = new Server(config, log, fatal, role);
+  const server = new Server(config, journal, fatal, role);
   const stop = new Promise<void>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const)
       process.on(signal, () => {
-        log('info', 'the node was asked to stop', { signal });
+        log(serverEvents.nodeStopping, { signal });
         resolve();
       });
     // A node that another process watches over does not outlive that process.
@@ -126,9 +132,9 @@ async function run(role: Role, command: Command): Promise<void> {
         .map(({ name }) => name)
         .filter((name) => name !== 'log-level' && !server.usesToken(name, next))
         .filter((name) => !isDeepStrictEqual(next[name], config[name]));
-      log('info', 'SIGHUP: read again', { changed, needsRestart });
+      log(serverEvents.configurationReloaded, { changed, needsRestart });
     } catch (error) {
-      log('error', 'SIGHUP: nothing is changed, the configuration cannot be read', {
+      log(serverEvents.configurationUnusable, {
         reason: error instanceof Error ? error.message : String(error),
       });
     }

@@ -31,6 +31,10 @@ const groups: readonly CommandGroup[] = [
     load: async () => (await import('./cluster.js')).clusterCommands(),
   },
   {
+    names: ['events'],
+    load: async () => [(await import('./events.js')).eventsCommand()],
+  },
+  {
     names: ['backup'],
     load: async () => [(await import('./backup.js')).backupCommand()],
   },

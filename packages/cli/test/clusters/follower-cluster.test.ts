@@ -45,7 +45,7 @@ function expectSilence(nodes: readonly ClusterNode[]): void {
       bytes.join(','),
     ]);
   for (const { output } of nodes) {
-    expect(output).toContain('"level":20');
+    expect(output).toContain('"level":"debug"');
     expect(forms.filter((form) => output.includes(form))).toEqual([]);
   }
 }
@@ -58,13 +58,11 @@ async function asked(cluster: Cluster): Promise<number> {
   return Number(line?.split(' ').at(-1) ?? 0);
 }
 
-/** Whether a line of a node's log has this level, as pino numbers them, and this text of the leader cluster. */
-function says(node: ClusterNode, level: number, text: string): boolean {
+/** Whether a line of a node's log has this event, at this level. */
+function says(node: ClusterNode, level: string, event: string): boolean {
   return node.output
     .split('\n')
-    .some(
-      (line) => line.startsWith(`{"level":${level},`) && line.includes(`"msg":"the leader cluster ${text}`),
-    );
+    .some((line) => line.startsWith(`{"level":"${level}",`) && line.includes(`"event":"${event}"`));
 }
 
 async function untilAskedAgain(cluster: Cluster): Promise<void> {
@@ -211,8 +209,8 @@ test('no node of either cluster logs a key or a value, whatever is done with the
 test('every node says how every table is replicated, and the leader cluster who replicates it', async () => {
   const puller = await follower.leaderOf('first');
   for (const { output } of follower.nodes) {
-    expect(output).toContain('"msg":"connected to a peer"');
-    expect(output).toContain('"msg":"the leader of a group changed"');
+    expect(output).toContain('"event":"peer-connected"');
+    expect(output).toContain('"event":"group-leader-changed"');
   }
   await eventually('all nodes agree', async () => {
     for (const { endpoint } of follower.nodes) {
@@ -232,7 +230,7 @@ test('every node says how every table is replicated, and the leader cluster who 
       isRunning
         ? output
             .split('\n')
-            .some((line) => line.includes(lost) && line.includes('connection to a peer was lost'))
+            .some((line) => line.includes(lost) && line.includes('"event":"peer-disconnected"'))
         : true,
     ),
   );
@@ -333,13 +331,17 @@ describe('a follower cluster of another leader cluster', () => {
       const { errors } = await moved.node(1).status();
       return errors.some((error) => error.startsWith('replication: '));
     });
-    await eventually('its log says that it reaches none', () => says(moved.node(1), 40, 'is out of reach'));
+    await eventually('its log says that it reaches none', () =>
+      says(moved.node(1), 'warn', 'leader-cluster-lost'),
+    );
     expect(moved.node(1).output).not.toContain('is reached again');
     itsLeader.restart(1);
     await itsLeader.untilReady();
     await (await itsLeader.client()).put('first', 'k', 'v');
     await moved.untilReady();
-    await eventually('its log says that it reaches it', () => says(moved.node(1), 30, 'is reached again'));
+    await eventually('its log says that it reaches it', () =>
+      says(moved.node(1), 'info', 'leader-cluster-reached'),
+    );
     for (const table of ['first', 'second']) await untilEqual(table, itsLeader, moved);
   });
 
@@ -416,7 +418,7 @@ test('whose leader cluster was killed serves what it has, and says how old that 
     await eventually('it grows older', async () => (await ages()) > before);
     const client = await node.client();
     expect(await client.get('first', 'after', { linearizable: false })).toBeDefined();
-    await eventually('its log says so', () => says(node, 40, 'is out of reach: the tables here grow old'));
+    await eventually('its log says so', () => says(node, 'warn', 'leader-cluster-lost'));
   }
   expectSilence(follower.nodes);
 });

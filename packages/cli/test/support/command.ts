@@ -103,13 +103,13 @@ export class NodeCommand {
       '--tables.names=default',
       ...more,
     ]);
-    node.#command = new Command(['leader', ...node.flags, `--data-dir=${node.directory.path}/data`]);
+    node.#start();
     await node.#untilReady();
     return node;
   }
 
   async #untilReady(): Promise<void> {
-    await this.#command!.prints('the cluster has formed');
+    await this.#command!.prints('"event":"cluster-formed"');
     await eventually('the node is ready', async () => (await fetch(`${this.restUrl}/readyz`)).ok);
   }
 
@@ -125,6 +125,21 @@ export class NodeCommand {
   /** Sends a signal to the process, such as SIGSTOP or SIGCONT. */
   signal(signal: NodeJS.Signals): void {
     this.#command!.child.kill(signal);
+  }
+
+  /** What it has printed since its start. */
+  get stdout(): string {
+    return this.#command!.stdout;
+  }
+
+  /** Stops the process in order, and starts another one with its data. */
+  async restart(): Promise<void> {
+    await this.#command!.stop();
+    this.#start();
+  }
+
+  #start(): void {
+    this.#command = new Command(['leader', ...this.flags, `--data-dir=${this.directory.path}/data`]);
   }
 
   async stop(): Promise<Outcome> {

@@ -8,7 +8,9 @@ import {
 } from 'node:net';
 import { connect as connectTls, createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
 import type { NodeId } from '@coxswain/raft';
-import type { BulkSink, Log, PeerHandler, PeerTransport } from '../api/environment.js';
+import type { EventFields, EventKind, Log } from '@coxswain/runtime';
+import type { BulkSink, PeerHandler, PeerTransport } from '../api/environment.js';
+import { nodeEvents } from '../events.js';
 import { watchHandshakes } from './failed-handshakes.js';
 import { InboundPeer } from './inbound-peer.js';
 import { OutboundBulk } from './outbound-bulk.js';
@@ -161,13 +163,13 @@ export class SocketPeerTransport implements PeerTransport {
     if (silent !== undefined) {
       silent.hangUp();
       this.#handler?.onDisconnected(peer);
-      this.#options.log('info', 'a silent connection to a peer was replaced', {
+      this.#options.log(nodeEvents.silentConnectionReplaced, {
         peer,
         address: link.address,
       });
     }
     link.current = connection;
-    this.#options.log('debug', 'connected to a peer', { peer, address: link.address });
+    this.#options.log(nodeEvents.peerConnected, { peer, address: link.address });
     this.#handler?.onConnected(peer);
   }
 
@@ -175,11 +177,11 @@ export class SocketPeerTransport implements PeerTransport {
     if (this.#isClosed) return;
     if (link.current === connection) {
       link.current = undefined;
-      this.#options.log('debug', 'the connection to a peer was lost', { peer, reason });
+      this.#options.log(nodeEvents.peerDisconnected, { peer, reason });
       this.#handler?.onDisconnected(peer);
     } else if (link.dialling === connection) {
       link.dialling = undefined;
-      this.#logRarely('cannot connect to a peer', { peer, address: link.address, reason });
+      this.#logRarely(nodeEvents.peerUnreachable, { peer, address: link.address, reason });
     } else return;
     if (link.current === undefined || link.current.isSilent) this.#redialLater(peer, link);
   }
@@ -213,7 +215,7 @@ export class SocketPeerTransport implements PeerTransport {
       current.look();
       if (current.isSilent) {
         if (current.missedLooks === LOOKS_UNTIL_SILENT)
-          this.#logRarely('a peer is silent: it is dialled again', { peer, address: link.address });
+          this.#logRarely(nodeEvents.peerSilent, { peer, address: link.address });
         this.#redialLater(peer, link);
       } else if (link.dialling !== undefined || link.redialTimer !== undefined) {
         // The peer has spoken again.
@@ -245,7 +247,7 @@ export class SocketPeerTransport implements PeerTransport {
         server.off('error', reject);
         // A connection that cannot be accepted, for want of descriptors, must not end the process.
         server.on('error', (error: Error) =>
-          this.#logRarely('the raft listener could not accept a connection', { reason: error.message }),
+          this.#logRarely(nodeEvents.raftAcceptFailed, { reason: error.message }),
         );
         resolve();
       });
@@ -273,7 +275,7 @@ export class SocketPeerTransport implements PeerTransport {
     });
     watchHandshakes(server, (failed) => {
       this.#options.onHandshakeFailed?.();
-      this.#logRarely('a handshake with a peer failed', { ...failed });
+      this.#logRarely(nodeEvents.peerHandshakeFailed, { ...failed });
     });
     return server;
   }
@@ -284,21 +286,28 @@ export class SocketPeerTransport implements PeerTransport {
     const inbound = new InboundPeer(socket, {
       handler,
       lookMs: this.#lookMs,
-      onRefused: (reason) => this.#logRarely('hung up on what dialled the raft listener', { from, reason }),
+      onRefused: (reason) => this.#logRarely(nodeEvents.raftConnectionRefused, { from, reason }),
     });
     this.#inbound.add(inbound);
     socket.once('close', () => this.#inbound.delete(inbound));
   }
 
-  #logRarely(message: string, fields: Record<string, unknown>): void {
-    const key = `${message} ${fields.peer ?? fields.from} ${fields.reason}`;
+  #logRarely<Field extends string>(kind: EventKind<Field>, fields: Occurrence & EventFields<Field>): void {
+    const key = `${kind.code} ${fields.peer ?? fields.from} ${fields.reason}`;
     const nowMs = performance.now();
     if (nowMs - (this.#loggedMs.get(key) ?? Number.NEGATIVE_INFINITY) < LOG_INTERVAL_MS) return;
     // Strangers choose the reasons for which they are refused, so the memory of these is bounded.
     if (this.#loggedMs.size >= 1000) this.#loggedMs.clear();
     this.#loggedMs.set(key, nowMs);
-    this.#options.log('warn', message, fields);
+    this.#options.log(kind, fields);
   }
+}
+
+/** The fields by which events of one kind are held to be the same. */
+interface Occurrence {
+  readonly peer?: NodeId;
+  readonly from?: string | undefined;
+  readonly reason?: string;
 }
 
 /** Splits `host:port`, in which an IPv6 address stands in brackets. Throws for anything else. */

@@ -1,5 +1,5 @@
 import type { NodeId } from '@coxswain/raft';
-import type { Clock, Random, Tracer } from '@coxswain/runtime';
+import type { Clock, Log, Random, Tracer } from '@coxswain/runtime';
 import type { StoreDirectory } from '@coxswain/table';
 import type { WalDisk } from '@coxswain/wal';
 import type { DiskRoom } from '../disk/disk-room.js';
@@ -97,12 +97,6 @@ export interface WolfLink {
   close(): void;
 }
 
-/** The severity of a log line. */
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
-
-/** Writes a structured log line. Its fields never hold a key or a value of a table. */
-export type Log = (level: LogLevel, message: string, fields?: Record<string, unknown>) => void;
-
 /** Everything outside of a node that it uses (ARCHITECTURE.md, "Determinism"). The simulator supplies its own. */
 export interface Environment {
   readonly clock: Clock;
@@ -116,6 +110,7 @@ export interface Environment {
   readonly disks: Disks;
   /** Records spans; undefined when tracing is off. */
   readonly tracer?: Tracer | undefined;
+  /** Takes what happens to the node. */
   readonly log: Log;
   /** Ends the process, loudly: an invariant is broken, or a disk cannot be trusted (D6). */
   readonly fatal: (error: unknown) => void;

@@ -1,10 +1,10 @@
 import type { NodeId } from '@coxswain/raft';
-import type { Clock } from '@coxswain/runtime';
-import { Waiters } from '@coxswain/runtime';
+import { type Clock, type Log, Waiters } from '@coxswain/runtime';
 import { isStoreFull } from '@coxswain/table';
 import { answersOf } from '../api/counted.js';
-import type { Log, SmallFiles } from '../api/environment.js';
+import type { SmallFiles } from '../api/environment.js';
 import { type ApiError, errors } from '../api/errors.js';
+import { nodeEvents } from '../events.js';
 import type { FrameHeader, Introduce, StartRecord } from './frame.js';
 import { DataDirectoryError, type Identity } from './identity.js';
 import type { Peers } from './peers.js';
@@ -281,7 +281,7 @@ export class Admission {
     const key = `${member} ${number}`;
     if (this.#warned.has(key) || this.#warned.size >= 1000) return;
     this.#warned.add(key);
-    this.#log('warn', 'a member was started from an older copy of its data directory, or twice: refused', {
+    this.#log(nodeEvents.memberStartRefused, {
       peer: member,
       start: number,
       knownStart: known,

@@ -1,5 +1,6 @@
 import type { NodeId } from '@coxswain/raft';
-import type { Log } from '../api/environment.js';
+import type { EventKind, Log } from '@coxswain/runtime';
+import { nodeEvents } from '../events.js';
 
 /** The number of changes of one kind up to which each gets a log line; more of them share one line with their count. */
 const LINES_PER_LOOK_MAX = 5;
@@ -69,7 +70,7 @@ export class ChangeLog {
     this.#slowestSyncMs = Math.max(this.#slowestSyncMs, durationMs);
     if (nowMs - this.#slowSyncLoggedMs < SLOW_LINE_INTERVAL_MS) return;
     this.#slowSyncLoggedMs = nowMs;
-    this.#log('warn', 'the disk is slow: writing the log took long', {
+    this.#log(nodeEvents.logSyncSlow, {
       slowestMs: Math.round(this.#slowestSyncMs),
       times: this.#slowSyncs,
     });
@@ -83,21 +84,16 @@ export class ChangeLog {
       if (isUp) reached++;
       // A peer that has not been up yet is not down: the transport logs why it cannot be reached.
       if (isUp !== (this.#peers.get(peer) ?? false)) {
-        if (isUp) this.#log('info', 'a peer is up', { peer });
-        else this.#log('warn', 'a peer is down: it is not heard any more', { peer });
+        if (isUp) this.#log(nodeEvents.peerUp, { peer });
+        else this.#log(nodeEvents.peerDown, { peer });
       }
       this.#peers.set(peer, isUp);
     }
     const members = peers.size + 1;
     const hasQuorum = reached > members / 2;
     if (hasQuorum !== (this.#hasQuorum ?? hasQuorum)) {
-      if (hasQuorum)
-        this.#log('info', 'this node reaches a quorum of the members again', { reached, members });
-      else
-        this.#log('warn', 'this node reaches no quorum of the members: it takes no writes until it does', {
-          reached,
-          members,
-        });
+      if (hasQuorum) this.#log(nodeEvents.quorumReached, { reached, members });
+      else this.#log(nodeEvents.quorumLost, { reached, members });
     }
     this.#hasQuorum = hasQuorum;
   }
@@ -132,20 +128,26 @@ export class ChangeLog {
         seen.delete(table);
       }
     }
-    this.#logAll('info', 'a table was made', made);
-    this.#logAll('info', 'a table was replaced by another shard', replaced);
-    this.#logAll('info', 'a table was deleted', deleted);
-    this.#logAll('warn', 'a table has lost its leader', lost);
-    this.#logAll('info', 'a table has a leader', gained);
+    this.#logAll(nodeEvents.tableMade, made);
+    this.#logAll(nodeEvents.tableReplaced, replaced);
+    this.#logAll(nodeEvents.tableDeleted, deleted);
+    this.#logAll(nodeEvents.tableLeaderLost, lost);
+    this.#logAll(nodeEvents.tableHasLeader, gained);
   }
 
-  #logAll(level: 'info' | 'warn', message: string, changes: readonly Change[]): void {
+  #logAll(kind: EventKind<keyof Change | 'tables' | 'first'>, changes: readonly Change[]): void {
     if (changes.length > LINES_PER_LOOK_MAX) {
-      this.#log(level, message, { tables: changes.length, first: changes[0]!.table });
+      this.#log(kind, { tables: changes.length, first: changes[0]!.table });
       return;
     }
-    for (const change of changes) this.#log(level, message, { ...change });
+    for (const change of changes) this.#log(kind, { ...change });
   }
 }
 
-type Change = { readonly table: string } & Record<string, unknown>;
+interface Change {
+  readonly table: string;
+  readonly shardId?: number;
+  readonly leader?: number | undefined;
+  readonly was?: number | undefined;
+  readonly term?: number;
+}

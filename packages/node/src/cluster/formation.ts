@@ -1,6 +1,6 @@
 import type { NodeId } from '@coxswain/raft';
-import type { Random } from '@coxswain/runtime';
-import type { Log } from '../api/environment.js';
+import type { Log, Random } from '@coxswain/runtime';
+import { nodeEvents } from '../events.js';
 import type { FrameHeader, Hello } from './frame.js';
 import { NO_CLUSTER } from './frame.js';
 import {
@@ -94,11 +94,7 @@ export class Formation {
     if (theirs !== this.#memberIds.join()) {
       if (this.#otherLists.get(from) === theirs) return;
       this.#otherLists.set(from, theirs);
-      this.#log(
-        'error',
-        'another node was started with other initial members: give all nodes the same list',
-        { peer: from, theirs, ours: this.#memberIds.join() },
-      );
+      this.#log(nodeEvents.otherInitialMembers, { peer: from, theirs, ours: this.#memberIds.join() });
       return;
     }
     this.#empty.set(from, header.incarnation);
@@ -109,7 +105,7 @@ export class Formation {
     const key = `${peer} ${reason}`;
     if (this.#refused.has(key)) return;
     this.#refused.add(key);
-    this.#log('warn', 'refused a greeting', { peer, reason });
+    this.#log(nodeEvents.greetingRefused, { peer, reason });
   }
 
   /** Forgets the answer of a member whose connection was lost. */

@@ -1,5 +1,7 @@
 import type { NodeId } from '@coxswain/raft';
-import type { Log, PeerTransport } from '../api/environment.js';
+import type { Log } from '@coxswain/runtime';
+import type { PeerTransport } from '../api/environment.js';
+import { nodeEvents } from '../events.js';
 import {
   FRAME_BYTES_SOFT_MAX,
   type FrameHeader,
@@ -190,10 +192,10 @@ export class Peers {
     }
   }
 
-  #refuse(key: string, fields: Record<string, unknown>): void {
+  #refuse(key: string, fields: { readonly peer?: NodeId; readonly reason: string }): void {
     if (this.#refused.has(key) || this.#refused.size >= 1000) return;
     this.#refused.add(key);
-    this.#options.log('warn', 'refused a peer message', fields);
+    this.#options.log(nodeEvents.peerMessageRefused, fields);
   }
 
   #send(id: NodeId, peer: Peer): void {

@@ -1,11 +1,14 @@
 import { type Wal, WalFullError } from '@coxswain/wal';
 import type { Environment } from '../api/environment.js';
 import type { NodeOptions } from '../api/options.js';
-import { type DiskShortage, roomWanted, shortageOf } from './disk-room.js';
+import { nodeEvents } from '../events.js';
+import { type DiskRoom, type DiskShortage, roomWanted, shortageOf } from './disk-room.js';
 
 const RETRY_MS = 1000;
 /** The factor by which the room must exceed the one below which writes are refused, for writes to be taken again. */
 const HYSTERESIS = 1.5;
+/** A disk is nearly full when it has less than this many times the room below which writes are refused: 1 GiB by default. */
+const LITTLE = 32;
 /** The bytes that the reserve leaves of a full disk, since small files still change. */
 const LEFT_BYTES = 1024 * 1024;
 
@@ -27,6 +30,7 @@ export class DiskWatch {
   #isFull = false;
   #shortage: DiskShortage | undefined;
   #isHolding = false;
+  #hasLittle = false;
 
   constructor(options: {
     environment: Pick<Environment, 'clock' | 'disks' | 'log'>;
@@ -87,12 +91,14 @@ export class DiskWatch {
    */
   async check(beforeFull?: () => Promise<void>): Promise<void> {
     if (this.#isFull || this.#isStopping()) return;
-    const shortage = await this.#look(1);
+    const rooms = await this.#environment.disks.room();
+    const shortage = this.#shortageIn(rooms, 1);
     if (shortage !== undefined) {
       this.#shortage = shortage;
       await beforeFull?.();
       this.enter();
     } else {
+      this.#warnOfLittle(rooms);
       // Runs in the background: at a node's first start it takes a while.
       this.#run(this.#hold(HYSTERESIS * this.#wanted(false).tables));
     }
@@ -108,9 +114,27 @@ export class DiskWatch {
   }
 
   async #look(factor: number, isLogFull = this.#wal.isFull): Promise<DiskShortage | undefined> {
+    return this.#shortageIn(await this.#environment.disks.room(), factor, isLogFull);
+  }
+
+  #shortageIn(
+    rooms: readonly DiskRoom[],
+    factor: number,
+    isLogFull = this.#wal.isFull,
+  ): DiskShortage | undefined {
     const { files, log, tables } = this.#wanted(isLogFull);
-    const rooms = await this.#environment.disks.room();
     return shortageOf(rooms, { files: files * factor, log: log * factor, tables: tables * factor });
+  }
+
+  /** Warns once of a disk that is nearly full, and again only after there was room to spare. */
+  #warnOfLittle(rooms: readonly DiskRoom[]): void {
+    const little = this.#shortageIn(rooms, LITTLE);
+    if (little !== undefined && !this.#hasLittle) {
+      this.#hasLittle = true;
+      const wantedBytes = little.wantedBytes / LITTLE;
+      this.#environment.log(nodeEvents.diskNearlyFull, { ...little, wantedBytes });
+    }
+    if (this.#shortageIn(rooms, LITTLE * HYSTERESIS) === undefined) this.#hasLittle = false;
   }
 
   /** Holds the reserve, one call at a time: allocating takes a while on a slow disk. */
@@ -127,7 +151,7 @@ export class DiskWatch {
   async #report(): Promise<void> {
     // The disk that refused a write may have room again.
     this.#shortage = (await this.#look(1)) ?? this.#shortage ?? (await this.#look(HYSTERESIS));
-    this.#environment.log('error', 'the disk is full, or nearly: writes are refused until there is room', {
+    this.#environment.log(nodeEvents.diskFull, {
       ...this.#shortage,
     });
   }
@@ -158,7 +182,7 @@ export class DiskWatch {
     }
     this.#isFull = false;
     await this.#onRoom();
-    this.#environment.log('info', 'there is room on the disk again: writes are accepted');
+    this.#environment.log(nodeEvents.diskHasRoom);
   }
 }
 

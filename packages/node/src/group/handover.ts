@@ -1,5 +1,6 @@
 import { NO_NODE, type NodeId, type PeerStatus } from '@coxswain/raft';
-import type { Log } from '../api/environment.js';
+import type { Log } from '@coxswain/runtime';
+import { nodeEvents } from '../events.js';
 import type { Replica } from './replica.js';
 
 interface HandoverOptions {
@@ -78,8 +79,8 @@ export class Handover {
         ({ raft, isLeader }) => isLeader || raft.leader === NO_NODE,
       );
       const [groups, keptGroups] = [this.#asked.size, kept.length];
-      if (keptGroups === 0) this.#options.log('info', 'leadership was handed over', { groups });
-      else this.#options.log('warn', 'leadership was not handed over everywhere', { groups, keptGroups });
+      if (keptGroups === 0) this.#options.log(nodeEvents.leadershipHandedOver, { groups });
+      else this.#options.log(nodeEvents.leadershipKept, { groups, keptGroups });
     }
     finish();
   }

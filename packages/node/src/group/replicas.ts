@@ -22,6 +22,7 @@ import type { Environment } from '../api/environment.js';
 import { errors } from '../api/errors.js';
 import type { NodeOptions } from '../api/options.js';
 import { bringBack, DataDirectoryError } from '../cluster/identity.js';
+import { nodeEvents } from '../events.js';
 import { META_SHARD, WOLF_SHARD } from '../meta/shards.js';
 import { Replica } from './replica.js';
 import type { ReplicaEvents, ReplicaHost } from './replica-host.js';
@@ -308,7 +309,7 @@ export class Replicas {
     const cause = error instanceof TableClosedError && error.cause !== undefined ? error.cause : error;
     if (cause instanceof UnknownCommandError) {
       // A8: the table waits for an upgrade; the rest of the node goes on.
-      log('error', 'a table stopped', { group, table: name, reason: cause.message });
+      log(nodeEvents.tableStopped, { group, table: name, reason: cause.message });
       replica.stop(cause.message);
       table.close().catch((closing: unknown) => this.#fail(closing));
       return;
@@ -323,7 +324,7 @@ export class Replicas {
       this.#fence(replica, cause).catch((failure: unknown) => this.#fail(failure));
       return;
     }
-    log('error', 'a table failed and is opened again', { group, table: name, reason: describe(error) });
+    log(nodeEvents.tableFailed, { group, table: name, reason: describe(error) });
     void this.#reopen(replica);
   }
 
@@ -334,7 +335,7 @@ export class Replicas {
   async #fence(replica: Replica, damage: StoreDamagedError): Promise<void> {
     const { group, name } = replica;
     if (hasNoCopy(replica.log)) throw noCopy(group, damage.message);
-    this.#environment.log('error', 'a table is damaged and is rebuilt from its peers', {
+    this.#environment.log(nodeEvents.tableDamaged, {
       group,
       table: name,
       reason: damage.message,
@@ -441,7 +442,7 @@ export class Replicas {
       }
       const { log, clock } = this.#environment;
       const { group, name } = replica;
-      log('error', 'a table cannot be opened', { group, table: name, reason: describe(error) });
+      log(nodeEvents.tableUnopened, { group, table: name, reason: describe(error) });
       clock.startTimer(REOPEN_DELAY_MS, () => void this.#reopen(replica));
     }
   }
@@ -465,7 +466,7 @@ export class Replicas {
     } catch (error) {
       if (!isStoreFull(error)) throw error;
       // D6: LevelDB writes when it opens. The node starts without this table, and opens it when there is room.
-      this.#environment.log('error', 'a table cannot be opened until there is room on the disk', {
+      this.#environment.log(nodeEvents.tableWithoutRoom, {
         group: log.group,
         table: name,
         reason: describe(error),
@@ -549,7 +550,7 @@ export class Replicas {
       if (!(error instanceof TableGapError || error instanceof StoreDamagedError)) throw error;
       const known = this.#wal.group(group);
       if (known !== undefined && hasNoCopy(known)) throw noCopy(group, error.message);
-      log('error', 'a table is damaged or has lost writes and is rebuilt from its peers', {
+      log(nodeEvents.tableDamaged, {
         group,
         reason: error.message,
       });

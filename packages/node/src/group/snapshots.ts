@@ -1,10 +1,11 @@
 import type { Membership, NodeId, SnapshotMetadata } from '@coxswain/raft';
-import type { Random } from '@coxswain/runtime';
+import type { Log, Random } from '@coxswain/runtime';
 import { loadSnapshot, type StoreDirectory, writeSnapshot } from '@coxswain/table';
 import type { GroupId } from '@coxswain/wal';
 import { Packr } from 'msgpackr';
-import type { BulkSource, Log, PeerTransport } from '../api/environment.js';
+import type { BulkSource, PeerTransport } from '../api/environment.js';
 import type { FrameHeader } from '../cluster/frame.js';
+import { nodeEvents } from '../events.js';
 import type { Replica } from './replica.js';
 
 /** The limit of one chunk of a bulk stream (ARCHITECTURE.md, "Nodes among themselves"). */
@@ -97,7 +98,7 @@ export class Snapshots {
         }
       }
       const { accepted, reason } = await sink.finish();
-      log(accepted ? 'info' : 'warn', accepted ? 'sent a snapshot' : 'a peer did not take a snapshot', {
+      log(accepted ? nodeEvents.snapshotSent : nodeEvents.snapshotRefused, {
         group: replica.group,
         table: replica.name,
         peer: to,
@@ -109,7 +110,7 @@ export class Snapshots {
     } catch (error) {
       sink.abort();
       const { group, name } = replica;
-      log('warn', 'sending a snapshot broke off', { group, table: name, peer: to, reason: String(error) });
+      log(nodeEvents.snapshotSendFailed, { group, table: name, peer: to, reason: String(error) });
       return false;
     } finally {
       view.close();
@@ -138,7 +139,7 @@ export class Snapshots {
       const isWanted = await this.#options.received(replica, { metadata, storeName, from, term });
       if (!isWanted) await stores.remove(storeName);
       else this.receivedCount++;
-      log('info', isWanted ? 'received a snapshot' : 'a received snapshot was not needed any more', {
+      log(isWanted ? nodeEvents.snapshotReceived : nodeEvents.snapshotUnneeded, {
         group,
         peer: from,
         index: loaded.index,
@@ -147,7 +148,7 @@ export class Snapshots {
       return { accepted: true, reason: '' };
     } catch (error) {
       await stores.remove(storeName);
-      log('warn', 'receiving a snapshot broke off', { group, peer: from, reason: String(error) });
+      log(nodeEvents.snapshotReceiveFailed, { group, peer: from, reason: String(error) });
       return refuse('it did not arrive whole');
     } finally {
       this.#receiving.delete(group);

@@ -1,8 +1,8 @@
 import type { NodeId } from '@coxswain/raft';
-import type { Clock, Random } from '@coxswain/runtime';
+import type { Clock, Log, Random } from '@coxswain/runtime';
 import type { Call } from '../api/call.js';
-import type { Log } from '../api/environment.js';
 import { ApiError, errors } from '../api/errors.js';
+import { nodeEvents } from '../events.js';
 import type { Loader, UnfinishedClone } from './records.js';
 import type { RegisteredClone } from './registry.js';
 
@@ -15,9 +15,6 @@ const FILLER_GONE_MS = 60_000;
 const END_MS = 5_000;
 /** The interval at which a node looks whether every member knows that a clone has begun. */
 const LOOK_MS = 20;
-/** The log message about a clone that has failed. */
-export const CLONE_FAILED =
-  'a clone has failed: delete the tables that have come and clone again, or keep them with "coxswain clone forget"';
 
 /** The parts of a node that ClusterClone uses. */
 export interface ClusterCloneContext {
@@ -233,7 +230,7 @@ export class ClusterClone {
     const { id, donor, error } = this.unfinished ?? { error: null };
     if (error === null || id === this.#toldId || !isFresh()) return;
     this.#toldId = id;
-    log('warn', CLONE_FAILED, { donor, reason: error });
+    log(nodeEvents.cloneFailed, { donor, reason: error });
   }
 
   #isGone(id: string): boolean {

@@ -1,9 +1,10 @@
+import type { Log } from '@coxswain/runtime';
 import type { Call } from '../api/call.js';
 import type { ClusterRole } from '../api/cluster-api.js';
-import type { Log } from '../api/environment.js';
 import { errors } from '../api/errors.js';
 import type { NodeOptions } from '../api/options.js';
 import { DataDirectoryError } from '../cluster/identity.js';
+import { nodeEvents } from '../events.js';
 import type { MetaGroup } from './meta-group.js';
 import type { ReplicationHold } from './registry.js';
 
@@ -148,7 +149,7 @@ export class ClusterSettings {
         ),
       );
     } else if (startedAs === 'follower' && role === 'leader') {
-      this.#log('warn', 'this cluster was promoted: it serves as a leader cluster', {});
+      this.#log(nodeEvents.promotedEarlier);
     }
   }
 }

@@ -5,6 +5,7 @@ import { errors } from '../api/errors.js';
 import type { MemberState, StateChange } from '../api/member-control.js';
 import type { NodeOptions } from '../api/options.js';
 import type { MemberInfo } from '../api/reports-api.js';
+import { nodeEvents } from '../events.js';
 import type { MetaGroup } from './meta-group.js';
 import { OWN_PROPOSAL_MS } from './own-proposals.js';
 
@@ -126,14 +127,7 @@ export class MemberRecords {
     // This is logged even if the members know it already: from an earlier start, or because it was so when this node
     // first wrote its record.
     if (shortOf !== undefined && shortOf !== this.#loggedShortOf) {
-      this.#environment.log(
-        'warn',
-        'too few descriptors are left for another table: the cluster makes none',
-        {
-          max: shortOf,
-          advice: 'raise ulimit -n (LimitNOFILE under systemd) on every node and start it again',
-        },
-      );
+      this.#environment.log(nodeEvents.fewDescriptors, { max: shortOf });
     }
     this.#loggedShortOf = shortOf;
     if (shortOf === member.descriptorsShortOf) return;

@@ -4,6 +4,7 @@ import type { NodeOptions } from '../api/options.js';
 import type { DataDirectoryError, Identity } from '../cluster/identity.js';
 import type { Liveness } from '../cluster/liveness.js';
 import type { Peers } from '../cluster/peers.js';
+import { nodeEvents } from '../events.js';
 import type { Replicas } from '../group/replicas.js';
 import { ArchivedIndices } from './archived-indices.js';
 import { ClusterClone } from './cluster-clone.js';
@@ -132,7 +133,7 @@ export class Meta {
         membership,
       });
       await this.#identity.complete();
-      this.#environment.log('info', 'the cluster has formed', { clusterId: this.#identity.clusterId });
+      this.#environment.log(nodeEvents.clusterFormed, { clusterId: this.#identity.clusterId });
       // Somebody must campaign first, and the founder knows that it is the one.
       if (this.#options.nodeId === membership.voters[0]) meta.campaign(0);
     } else if (this.#identity.phase === 'joining') {

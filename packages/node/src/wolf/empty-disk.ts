@@ -1,6 +1,7 @@
-import type { Clock } from '@coxswain/runtime';
+import type { Clock, Log } from '@coxswain/runtime';
 import { type MemberMetrics, standingOf, toWolfId } from '@coxswain/wolf';
-import type { Log, WolfLink } from '../api/environment.js';
+import type { WolfLink } from '../api/environment.js';
+import { nodeEvents } from '../events.js';
 import type { Replica } from '../group/replica.js';
 import type { Replicas } from '../group/replicas.js';
 import { askMetrics } from './ask-metrics.js';
@@ -133,6 +134,6 @@ export class EmptyDisk {
     this.#waitsFor = reason;
     if (this.refusal(replica) === undefined) return;
     const { group, name } = replica;
-    this.#options.log('info', 'a member with an empty disk waits', { group, table: name, reason });
+    this.#options.log(nodeEvents.emptyMemberWaits, { group, table: name, reason });
   }
 }

@@ -1,6 +1,6 @@
 import { wolfRaft } from '@coxswain/protocol';
 import type { InstallSnapshot } from '@coxswain/raft';
-import type { Clock } from '@coxswain/runtime';
+import type { Clock, Log } from '@coxswain/runtime';
 import { type LoadedSnapshot, loadSnapshot, type StoreDirectory, writeSnapshot } from '@coxswain/table';
 import {
   answerFailure,
@@ -16,7 +16,8 @@ import {
   WolfError,
   wolfErrors,
 } from '@coxswain/wolf';
-import type { Log, WolfLink } from '../api/environment.js';
+import type { WolfLink } from '../api/environment.js';
+import { nodeEvents } from '../events.js';
 import type { Replica } from '../group/replica.js';
 import { incomingStoreName, type ReceivedSnapshot } from '../group/snapshots.js';
 import { WOLF_SHARD } from '../meta/shards.js';
@@ -83,7 +84,7 @@ export class WolfSnapshots {
       if (!replica.hasTable || !replica.isLeader || raft.term !== term) return false;
       return await this.#sendChunks(replica, member, to, term);
     });
-    log(isSent ? 'info' : 'warn', isSent ? 'sent a snapshot' : 'a member did not take a snapshot', {
+    log(isSent ? nodeEvents.snapshotSent : nodeEvents.snapshotRefused, {
       group: replica.group,
       table: replica.name,
       peer: to.address,
@@ -185,7 +186,7 @@ export class WolfSnapshots {
     } catch (error) {
       await this.#giveUp();
       if (!(error instanceof WolfError)) {
-        this.#options.log('warn', 'receiving a snapshot broke off', {
+        this.#options.log(nodeEvents.snapshotReceiveFailed, {
           group: WOLF_SHARD,
           reason: String(error),
         });
@@ -235,7 +236,7 @@ export class WolfSnapshots {
     if (replica.raft.commitIndex < index) {
       throw wolfErrors.snapshotFailed('the snapshot could not be installed now: send it again');
     }
-    log('info', isWanted ? 'received a snapshot' : 'a received snapshot was not needed any more', {
+    log(isWanted ? nodeEvents.snapshotReceived : nodeEvents.snapshotUnneeded, {
       group: WOLF_SHARD,
       peer: toWolfId(from),
       index,

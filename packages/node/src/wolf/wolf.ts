@@ -24,6 +24,7 @@ import type { Environment } from '../api/environment.js';
 import { errors } from '../api/errors.js';
 import type { NodeOptions, WolfOptions } from '../api/options.js';
 import { DataDirectoryError } from '../cluster/identity.js';
+import { nodeEvents } from '../events.js';
 import type { Replica } from '../group/replica.js';
 import type { GroupPeers, ReplicaHost } from '../group/replica-host.js';
 import { type GroupHosting, type ReplicaObserver, type Replicas, withLearner } from '../group/replicas.js';
@@ -453,7 +454,7 @@ export class Wolf {
     if (this.#secondLeaders.term !== term) this.#secondLeaders = { term, members: new Set() };
     if (this.#secondLeaders.members.has(claimant)) return;
     this.#secondLeaders.members.add(claimant);
-    this.#context.environment.log('error', 'refused a second leader of the term', {
+    this.#context.environment.log(nodeEvents.secondLeaderRefused, {
       group: WOLF_SHARD,
       term,
       peer: claimant,

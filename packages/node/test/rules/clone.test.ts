@@ -86,7 +86,7 @@ describe('docs/operations-protocols.md §2: isUnderCloning', () => {
     await world.until('another one leads', () => world.leader(META_SHARD) !== undefined);
     expect(noneServes(world)).toBe(true);
     world.start(leader);
-    const warning = 'warn: a clone has failed: delete the tables that have come and clone again';
+    const warning = 'error clone-failed ';
     for (const id of [follower, other, leader]) {
       const told = () => world.log(id).filter((line) => line.startsWith(warning));
       const before = told().length;

@@ -100,7 +100,7 @@ describe('D4: a store that lost a batch is never believed', () => {
   test('it is fenced while the others serve, and rebuilt from them', async () => {
     const { world, roles, gate } = await withGap();
     const [leader, follower] = roles;
-    expect(world.log(follower).join()).toContain('has lost writes');
+    expect(world.log(follower).join()).toContain('error table-damaged ');
     expect(world.isReady(follower)).toBe(false);
     expect(world.node(follower).reports.status().tables[0]?.error).toContain('damaged');
     expect(await world.fate(world.get(follower, 'key-1', { linearizable: false }))).toBe('Unavailable');
@@ -422,6 +422,27 @@ describe('D6: a full disk is survived, a disk that lies is not', () => {
     world.machine(1).files.freeBytes = 48 * mebibyte;
     await world.until('it is ready again', () => world.isReady(1));
     await world.write(1, 'b', '2');
+  });
+
+  test('a disk that is nearly full is warned of once, and again only after there was room to spare', async () => {
+    const mebibyte = 1024 * 1024;
+    const world = await World.formed({ nodes: 1, options: { storeWriteBufferBytes: 16 * mebibyte } });
+    const warnings = () => world.log(1).filter((line) => line.startsWith('warn disk-nearly-full '));
+    const have = async (freeMebibytes: number) => {
+      world.machine(1).files.freeBytes = freeMebibytes * mebibyte;
+      await world.sleep(3_000);
+    };
+    await have(1_024);
+    expect(warnings()).toEqual([]);
+    await have(1_023);
+    expect(warnings()).toEqual([expect.stringContaining(`"wantedBytes":${32 * mebibyte}`)]);
+    await have(1_535);
+    await have(1_023);
+    expect(warnings()).toHaveLength(1);
+    await have(1_536);
+    await have(1_023);
+    expect(warnings()).toHaveLength(2);
+    expect(world.node(1).reports.status().isDiskFull).toBe(false);
   });
 
   test('a node that is started on a full disk reads what it had acknowledged, and says at once that it is full to whoever writes', async () => {

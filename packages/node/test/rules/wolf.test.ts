@@ -213,7 +213,7 @@ describe('a member of a wolf.raft group', () => {
       $case: 'errorRes',
       value: { ...refusal.value, code: wolfRaft.ErrorCode.RAFT_INSTALL_SNAPSHOT_FAILED },
     });
-    expect(world.log(member).filter((line) => line.includes('refused a second leader'))).toHaveLength(1);
+    expect(world.log(member).filter((line) => line.includes('second-leader-refused'))).toHaveLength(1);
     expect(world.replica(member, WOLF_SHARD).raft).toMatchObject({
       leaderOfTerm: leader,
       lastIndex,
@@ -365,13 +365,13 @@ describe('a member of a wolf.raft group', () => {
     const [leader, ...others] = await world.roles(WOLF_SHARD);
     const { term } = world.replica(leader, WOLF_SHARD).raft;
     const said = (id: NodeId, what: string) => world.log(id).some((line) => line.includes(what));
-    const found = `info: a table has a leader {"table":"${TABLE}","leader":${leader - 1},"term":${term}`;
+    const found = `info table-has-leader {"table":"${TABLE}","leader":${leader - 1},"term":${term}`;
     await world.until('every node says who leads', () => world.ids.every((id) => said(id, found)));
     expect(said(leader, `"table":"${TABLE}","term":${term},"role":"leader","leader":${leader - 1}}`)).toBe(
       true,
     );
     world.kill(leader);
-    const lost = `warn: a table has lost its leader {"table":"${TABLE}","was":${leader - 1}}`;
+    const lost = `warn table-leader-lost {"table":"${TABLE}","was":${leader - 1}}`;
     const next = `"was":${leader - 1}}`;
     await world.until('the others say who led', () => others.every((id) => said(id, lost) || said(id, next)));
   });

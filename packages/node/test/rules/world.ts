@@ -280,6 +280,7 @@ export class World {
     return this.#host(id).machine;
   }
 
+  /** Returns a line for each event of the node: its severity, its code, and its fields as JSON. */
   log(id: NodeId): readonly string[] {
     return this.#host(id).log;
   }
@@ -542,9 +543,9 @@ export class World {
         openBulk: (peer, header) => transport.openBulk(peer, header),
         close: () => transport.close(),
       },
-      log: (level, message, fields) => {
-        host.log.push(`${level}: ${message} ${JSON.stringify(fields ?? {})}`);
-        environment.log(level, message, fields);
+      log: (kind, fields) => {
+        host.log.push(`${kind.severity} ${kind.code} ${JSON.stringify(fields ?? {})}`);
+        environment.log(kind, fields);
       },
     };
   }

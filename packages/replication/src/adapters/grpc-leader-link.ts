@@ -8,9 +8,9 @@ import {
   metadataOf,
   Status,
 } from '@coxswain/channel';
-import type { Log } from '@coxswain/node';
 import { regatta, replication } from '@coxswain/protocol';
-import { type Clock, formatTraceparent } from '@coxswain/runtime';
+import { type Clock, formatTraceparent, type Log } from '@coxswain/runtime';
+import { replicationEvents } from '../events.js';
 import { type LeaderLink, type LinkCall, LinkError } from '../leader-link.js';
 import { describeLostContact } from './lost-contact.js';
 
@@ -201,7 +201,7 @@ function connect(address: string, options: GrpcLeaderLinkOptions): Leader {
     if (nowMs - (loggedMs.get(reason) ?? Number.NEGATIVE_INFINITY) < LOG_INTERVAL_MS) return;
     if (loggedMs.size > 100) loggedMs.clear();
     loggedMs.set(reason, nowMs);
-    options.log('warn', 'a handshake with the leader cluster failed', { address: target, reason });
+    options.log(replicationEvents.leaderClusterHandshakeFailed, { address: target, reason });
   };
   const open = () =>
     new Channel(target, {

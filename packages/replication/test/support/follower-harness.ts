@@ -1,3 +1,4 @@
+import { EventRecorder } from '@coxswain/testing';
 import { defaultFollowerOptions, Follower, type FollowerOptions } from '../../src/index.js';
 import { FakeLink } from './fake-link.js';
 import { FakeNode } from './fake-node.js';
@@ -11,12 +12,12 @@ export function followerHarness(options: Partial<FollowerOptions> = {}) {
   const node = new FakeNode();
   node.wallMs = () => clock.nowMs();
   const link = new FakeLink();
-  const lines: string[] = [];
+  const recorder = new EventRecorder();
   const fatal: unknown[] = [];
   const environment = {
     clock,
     random: { next: () => 0.5, bytes: (length: number) => Buffer.alloc(length) },
-    log: (_level: string, message: string) => lines.push(message),
+    log: recorder.log,
     link,
     fatal: (error: unknown) => fatal.push(error),
   };
@@ -35,5 +36,5 @@ export function followerHarness(options: Partial<FollowerOptions> = {}) {
     link.metadataAnswer = () =>
       Promise.resolve({ tables: [{ name: 't', type: 0, shardId: 10_001n }], clusterId: 'L', nodes: [] });
   };
-  return { clock, node, link, follower, fatal, environment, lead, lines };
+  return { clock, node, link, follower, fatal, environment, lead, recorder };
 }

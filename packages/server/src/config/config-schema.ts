@@ -245,7 +245,7 @@ const definitions = {
   ),
   'raft.election-rtt': number(
     defaultNodeOptions.electionTicks,
-    'Time without a heartbeat after which a node stands for election. It must exceed raft.heartbeat-rtt, best ten times.',
+    'Election timeout: the time without a heartbeat after which a node stands for election. It must exceed raft.heartbeat-rtt, best ten times.',
     { unit: 'times raft.rtt', minimum: 2 },
   ),
   'raft.snapshot-entries': number(
@@ -332,11 +332,11 @@ const definitions = {
 
   'maintenance.enabled': boolean(
     true,
-    'Serve maintenance.v1 (backup, restore, reset, promote) and, on the HTTP listener, PUT /state and /debug.',
+    'Serve maintenance.v1 (backup, restore, reset, promote), coxswain.v1.Events and, on the HTTP listener, PUT /state and /debug.',
   ),
   'maintenance.token': secret(
     'anyone may call',
-    'Token that callers of maintenance.v1, and of PUT /state and /debug of the HTTP listener, must present. It is the password of the backup agent too.',
+    'Token that callers of maintenance.v1 and coxswain.v1.Events, and of PUT /state and /debug of the HTTP listener, must present. It is the password of the backup agent too.',
   ),
   'maintenance.backup-bytes-per-second': own(
     sizeBytes(
@@ -579,7 +579,14 @@ const definitions = {
     'info',
     'Least severe lines that are logged; debug shows elections and connections.',
   ),
-  'dev-mode': boolean(false, 'Log in a form for people instead of JSON.'),
+  'log.format': own(
+    choice(
+      ['auto', 'json', 'text'],
+      'auto',
+      'Form of the log: a JSON object in each line, or text for people; auto is text where stdout is a terminal, and JSON elsewhere.',
+    ),
+  ),
+  'dev-mode': boolean(false, 'Log text for people, unless log.format is json.'),
 
   'raft.logdb': meaningless('the log has one format'),
   'raft.snapshot-recovery-type': meaningless('snapshots have one format'),
@@ -622,6 +629,7 @@ export interface ConfigGroup {
 /** The headings of the groups, by the part of an option's name before the dot. */
 const groupTitles = {
   '': 'Node',
+  log: 'Log',
   api: 'API listener',
   rest: 'HTTP listener',
   raft: 'Raft and the write-ahead log',

@@ -8,8 +8,9 @@ import {
   type ServerStream,
   type StreamListener,
 } from '@coxswain/http2';
-import { ApiError, errors, type Log, type WriteStages } from '@coxswain/node';
-import { type Clock, parseTraceparent, type SpanContext, type Tracer } from '@coxswain/runtime';
+import { ApiError, errors, type WriteStages } from '@coxswain/node';
+import { type Clock, type Log, parseTraceparent, type SpanContext, type Tracer } from '@coxswain/runtime';
+import { serverEvents } from '../events.js';
 import { codeNames, type MethodMetrics } from '../metrics/grpc-metrics.js';
 import type { CallContext, Method } from './call.js';
 import { transportErrors } from './errors.js';
@@ -476,7 +477,7 @@ class GrpcCall implements CallContext, StreamListener {
     if (cause instanceof MessageFlagError) return transportErrors.messageFlagInvalid();
     if (!(cause instanceof ApiError)) {
       const { path } = this.#method.definition;
-      this.#environment.log('error', 'a call failed with an internal error', {
+      this.#environment.log(serverEvents.callFailed, {
         path,
         error: cause instanceof Error ? (cause.stack ?? cause.message) : String(cause),
       });

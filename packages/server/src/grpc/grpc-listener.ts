@@ -13,9 +13,10 @@ import {
   type Server as TlsServer,
 } from 'node:tls';
 import { type HeldMemory, type HeldMemoryOptions, ServerConnection } from '@coxswain/http2';
-import { type FailedHandshake, type Log, watchHandshakes } from '@coxswain/node';
-import type { Clock, Tracer } from '@coxswain/runtime';
+import { type FailedHandshake, watchHandshakes } from '@coxswain/node';
+import type { Clock, Log, Tracer } from '@coxswain/runtime';
 import { formatListenAddress, type ListenAddress } from '../config/address.js';
+import { serverEvents } from '../events.js';
 import type { FailedHandshakes } from '../metrics/failed-handshakes.js';
 import type { GrpcMetrics } from '../metrics/grpc-metrics.js';
 import type { Certificates } from '../process/certificates.js';
@@ -110,9 +111,9 @@ export class GrpcListener {
     await bind(this.#listener, address);
     // A connection that cannot be accepted, for lack of memory or descriptors, must not end the process.
     this.#listener.on('error', ({ message }) => {
-      log('error', `${name} listener could not accept a connection`, { error: message });
+      log(serverEvents.acceptFailed, { listener: name, error: message });
     });
-    log('info', `${name} listener is open`, { address: formatListenAddress(this.address) });
+    log(serverEvents.listenerOpened, { listener: name, address: formatListenAddress(this.address) });
   }
 
   /** The certificates of the listener; undefined when it listens without TLS, or not yet. */
@@ -148,7 +149,7 @@ export class GrpcListener {
     const nowMs = clock.monotonicMs();
     if (nowMs - this.#failedMs < FAILURE_LOG_INTERVAL_MS) return;
     this.#failedMs = nowMs;
-    log('warn', 'a handshake failed', { listener: name, ...failed });
+    log(serverEvents.handshakeFailed, { listener: name, ...failed });
   }
 
   /** Accepts nothing new, lets calls under way end, and breaks those that still run after `graceMs`. */

@@ -1,4 +1,5 @@
-import type { Log } from '@coxswain/node';
+import type { Log } from '@coxswain/runtime';
+import { serverEvents } from '../events.js';
 
 /** A call with one request and one answer is slow, and logged, when it takes this long or longer. */
 export const SLOW_CALL_MS = 1_000;
@@ -35,7 +36,7 @@ export class SlowCalls {
     slow.slowestMs = Math.max(slow.slowestMs, durationMs);
     if (nowMs - slow.loggedMs < LINE_INTERVAL_MS) return;
     const slowestMs = Math.round(slow.slowestMs);
-    this.#log('warn', 'a request was slow', { path, slowestMs, times: slow.times });
+    this.#log(serverEvents.requestSlow, { path, slowestMs, times: slow.times });
     slow.loggedMs = nowMs;
     slow.times = 0;
     slow.slowestMs = 0;

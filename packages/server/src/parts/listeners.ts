@@ -2,6 +2,7 @@ import { type Node, systemClock } from '@coxswain/node';
 import { formatListenAddress, type ListenAddress, parseListenAddress } from '../config/address.js';
 import { configOptions } from '../config/config-schema.js';
 import { listenerTls, noTls, plainAddress } from '../config/listeners.js';
+import { serverEvents } from '../events.js';
 import type { Method } from '../grpc/call.js';
 import { GrpcListener, type GrpcListenerOptions } from '../grpc/grpc-listener.js';
 import { reflect } from '../grpc/reflection.js';
@@ -79,10 +80,7 @@ export class Listeners {
       });
     } catch (error) {
       if (role !== 'follower' || !(error instanceof StartError)) throw error;
-      log('warn', 'the replication listener is not open, and a follower cluster needs none', {
-        reason: error.message,
-        advice: 'before it is promoted set replication.address to another one, and start the node again',
-      });
+      log(serverEvents.listenerNotOpened, { reason: error.message });
     }
   }
 

@@ -49,7 +49,7 @@ export class Maintenance {
   ) {
     this.#node = node;
     const clock = systemClock;
-    this.backups = new Backups(node, { clock, rate: backupRate, callsMax: BACKUP_CALLS_MAX });
+    this.backups = new Backups(node, { clock, log, rate: backupRate, callsMax: BACKUP_CALLS_MAX });
     const restorer = new Restorer(node, { clock, log });
     parts.add('restores', { stop: () => restorer.settled() });
     this.restores = new Restores(node, restorer, { rate: restoreRate, callsMax: RESTORE_CALLS_MAX });

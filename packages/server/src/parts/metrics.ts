@@ -7,6 +7,7 @@ import { describeArchive } from '../metrics/archive-metrics.js';
 import { describeCertificates } from '../metrics/certificate-metrics.js';
 import { describeCompatible } from '../metrics/compatible-metrics.js';
 import { type DiskUse, describeDisks } from '../metrics/disk-metrics.js';
+import { describeEvents } from '../metrics/event-metrics.js';
 import type { MetricJson } from '../metrics/grpc-metrics.js';
 import { describeHeldMemory } from '../metrics/held-memory-metrics.js';
 import { describeMaintenance } from '../metrics/maintenance-metrics.js';
@@ -32,7 +33,7 @@ export interface MeasuredParts {
 
 /** Describes all metrics of a server for Prometheus. */
 export async function describeServer(
-  { metrics: calls, certificates, failedHandshakes, memory, tracing }: Shared,
+  { metrics: calls, certificates, failedHandshakes, memory, journal, tracing }: Shared,
   { node, readiness, diskUse, leader, follower, archiver, maintenance, backupAgent }: MeasuredParts,
 ): Promise<MetricJson[]> {
   const rooms = await diskUse.rooms();
@@ -53,6 +54,7 @@ export async function describeServer(
     failedHandshakes.describe(),
     ...describeDisks(rooms),
     ...describeHeldMemory(memory),
+    describeEvents(journal),
     ...describeMemoryLimits(),
     ...(tracing === undefined ? [] : [tracing.exporter.describe()]),
   ];

@@ -11,6 +11,7 @@ import {
 } from '@coxswain/node';
 import { LevelStoreDirectory, RestingStores, type StoreDirectory } from '@coxswain/table';
 import { NodeWalDisk } from '@coxswain/wal';
+import { serverEvents } from '../events.js';
 import { DataDirectory, type DataPaths } from '../process/data-directory.js';
 import { checkFirstRoom } from '../process/disk-room.js';
 import { during } from '../process/during.js';
@@ -62,10 +63,8 @@ async function takeDirectory({ parts, log }: Shared, { options, paths, disks }: 
   const directory = await during(`use the data directory ${paths.root}`, () => DataDirectory.take(paths));
   parts.add('data directory', { stop: () => directory.release() });
   await checkFirstRoom(disks, paths, options);
-  const openToOthers = directory.openToOthers.join(' ');
-  if (openToOthers !== '') {
-    log('warn', `other users of this machine can enter ${openToOthers}: chmod go= ${openToOthers}`);
-  }
+  const { openToOthers } = directory;
+  if (openToOthers.length > 0) log(serverEvents.dataDirectoryOpen, { directories: openToOthers });
 }
 
 async function openEnvironment(

@@ -15,6 +15,7 @@ const PARTS = [
   'restores',
   'snapshot downloads',
   'listener',
+  'events',
   'backups of the archive',
   'clones',
   'tidb-binlog',

@@ -1,12 +1,13 @@
 import { HeldMemory } from '@coxswain/http2';
-import { type Log, systemClock } from '@coxswain/node';
-import { RateLimit } from '@coxswain/runtime';
+import { systemClock } from '@coxswain/node';
+import { type Log, RateLimit } from '@coxswain/runtime';
 import type { Config } from '../config/config-schema.js';
 import { memoryLimits } from '../grpc/grpc-listener.js';
 import { Tokens } from '../grpc/tokens.js';
 import { FailedHandshakes } from '../metrics/failed-handshakes.js';
 import { GrpcMetrics } from '../metrics/grpc-metrics.js';
 import { CertificatesInUse } from '../process/certificates-in-use.js';
+import type { EventJournal } from '../process/event-journal.js';
 import { Parts } from './parts.js';
 import { openTracing, type Tracing } from './tracing.js';
 
@@ -15,7 +16,8 @@ export interface ServerProcess {
   readonly config: Config;
   /** The kind of cluster for which the node was started. A follower cluster may have been promoted since. */
   readonly role: 'leader' | 'follower';
-  readonly log: Log;
+  /** Takes what happens to this node. */
+  readonly journal: EventJournal;
   /** Ends the process: an invariant is broken, a disk cannot be trusted, or the data must not be used here (D6). */
   readonly fatal: (error: unknown) => void;
 }
@@ -24,6 +26,8 @@ export interface ServerProcess {
 export class Shared implements ServerProcess {
   readonly config: Config;
   readonly role: 'leader' | 'follower';
+  readonly journal: EventJournal;
+  /** The journal's, for the parts that only report. */
   readonly log: Log;
   readonly fatal: (error: unknown) => void;
   readonly parts = new Parts();
@@ -42,10 +46,11 @@ export class Shared implements ServerProcess {
   /** The limit on the rate of everything that receives restores, together. */
   readonly restoreRate: RateLimit;
 
-  constructor({ config, role, log, fatal }: ServerProcess) {
+  constructor({ config, role, journal, fatal }: ServerProcess) {
     this.config = config;
     this.role = role;
-    this.log = log;
+    this.journal = journal;
+    this.log = journal.log;
     this.fatal = fatal;
     this.tokens = new Tokens(config);
     this.tracing = openTracing(this, this.parts);

@@ -1,11 +1,11 @@
 import { systemClock } from '@coxswain/node';
+import type { Log } from '@coxswain/runtime';
 import type { Config } from '../config/config-schema.js';
 import { nodeName } from '../config/node-options.js';
 import { version } from '../process/version.js';
 import { OtlpExporter } from '../tracing/otlp-exporter.js';
 import { OtlpTracer } from '../tracing/otlp-tracer.js';
 import type { Parts } from './parts.js';
-import type { ServerProcess } from './shared.js';
 
 /** The tracer of a server, and what sends its spans. */
 export interface Tracing {
@@ -15,7 +15,7 @@ export interface Tracing {
 
 /** Makes the tracer when there is an endpoint to send spans to; returns undefined otherwise. */
 export function openTracing(
-  { config, log }: Pick<ServerProcess, 'config' | 'log'>,
+  { config, log }: { readonly config: Config; readonly log: Log },
   parts: Parts,
 ): Tracing | undefined {
   const endpoint = config['tracing.endpoint'];

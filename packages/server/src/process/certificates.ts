@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { statSync } from 'node:fs';
-import type { Log } from '@coxswain/node';
+import type { Log } from '@coxswain/runtime';
+import { serverEvents } from '../events.js';
 
 const DAY_MS = 86_400_000;
 const pemCertificate = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
@@ -83,7 +84,7 @@ export class Certificates<T> {
       this.#expiries = expiriesOf(loaded);
       this.#loaded = loaded;
     } catch (error) {
-      log('error', 'replaced certificate files are not usable: the old ones stay in use', {
+      log(serverEvents.certificatesUnusable, {
         listener: name,
         reason: (error as Error).message,
       });
@@ -91,7 +92,7 @@ export class Certificates<T> {
     }
     this.#warnedMs = 0;
     const expires = this.#expiries.map(({ kind, expiresMs }) => [kind, new Date(expiresMs).toISOString()]);
-    log('info', 'certificates were read again', { listener: name, expires: Object.fromEntries(expires) });
+    log(serverEvents.certificatesReloaded, { listener: name, expires: Object.fromEntries(expires) });
     this.#warnOfExpiry();
     return true;
   }
@@ -103,7 +104,7 @@ export class Certificates<T> {
       if (expiresMs - nowMs > WARN_BEFORE_MS) continue;
       this.#warnedMs = nowMs;
       const expires = new Date(expiresMs).toISOString();
-      this.#options.log('warn', 'a certificate expires soon: replace its files', {
+      this.#options.log(serverEvents.certificateExpiring, {
         listener: this.name,
         kind,
         expires,

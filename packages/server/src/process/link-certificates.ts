@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
-import type { Log, PeerTls } from '@coxswain/node';
+import type { PeerTls } from '@coxswain/node';
 import type { LinkTls } from '@coxswain/replication';
+import type { Log } from '@coxswain/runtime';
 import type { Config } from '../config/config-schema.js';
 import { Certificates } from './certificates.js';
 import { StartError } from './start-error.js';

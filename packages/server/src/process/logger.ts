@@ -1,40 +1,59 @@
-import type { Log, LogLevel } from '@coxswain/node';
-import { type DestinationStream, destination, type Logger, pino } from 'pino';
+import { type Severity, severities, textOfEvent } from '@coxswain/runtime';
+import { destination, type Logger, pino } from 'pino';
+import type { Event } from './event-journal.js';
 
 /** The options of a node's log. */
 export interface LoggerOptions {
-  readonly level: LogLevel;
-  /** True writes coloured lines for people instead of JSON. */
-  readonly isPretty: boolean;
+  /** The least severe events that are written. */
+  readonly level: Severity;
+  /** `auto`: text where stdout is a terminal, else JSON. */
+  readonly format: 'auto' | 'json' | 'text';
   readonly nodeId: number;
 }
 
 /** A node's log, whose level can be changed while it is in use. */
 export interface NodeLog {
-  readonly log: Log;
-  /** Changes the least level of the lines that are written. */
-  setLevel(level: LogLevel): void;
+  /** Writes the event, where it is severe enough. */
+  write(event: Event): void;
+  /** Changes the least severity of the events that are written. */
+  setLevel(level: Severity): void;
   /** Writes the lines that are still buffered, before the process ends. */
   flush(): void;
 }
 
-/** Makes the node's log on stdout: JSON lines by pino. It never has a key or a value of a table. */
-export async function createLog({ level, isPretty, nodeId }: LoggerOptions): Promise<NodeLog> {
+/** Makes the node's log on stdout: one JSON object in each line by pino, or text for people. */
+export function createLog({ level, format, nodeId }: LoggerOptions): NodeLog {
   // Lines are buffered and written asynchronously: a reader that stops reading must not stop the node.
   const target = destination({ dest: 1, sync: false, minLength: 0 });
-  const options = { level, base: { node: nodeId }, timestamp: pino.stdTimeFunctions.isoTime };
-  const logger: Logger = pino(options, isPretty ? await prettyStream(target) : target);
+  const isText = format === 'text' || (format === 'auto' && process.stdout.isTTY);
+  const line = { nodeId, isColoured: process.stdout.isTTY && !process.env['NO_COLOR'] };
+  const logger: Logger = pino(
+    {
+      level,
+      base: { node: nodeId },
+      timestamp: false,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    target,
+  );
+  let levelIndex = severities.indexOf(level);
   return {
-    log: (lineLevel, message, fields) => logger[lineLevel](fields ?? {}, message),
+    write: (event) => {
+      const { severity } = event.kind;
+      if (severities.indexOf(severity) < levelIndex) return;
+      const { atMs, kind, fields } = event;
+      const time = new Date(atMs).toISOString();
+      if (isText) {
+        target.write(textOfEvent({ time, kind, fields }, line));
+        return;
+      }
+      const { code, text, advice } = kind;
+      logger[severity]({ time, event: code, ...fields, ...(advice && { advice }) }, text);
+    },
     setLevel: (next) => {
+      levelIndex = severities.indexOf(next);
       logger.level = next;
     },
     flush: () => target.flushSync(),
   };
-}
-
-/** Loads the formatter only when it is asked for, since a node in production does not need it. */
-async function prettyStream(target: DestinationStream): Promise<DestinationStream> {
-  const { PinoPretty } = await import('pino-pretty');
-  return PinoPretty({ destination: target });
 }

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { checkServerIdentity, createSecureContext, type TLSSocket, type TlsOptions } from 'node:tls';
-import type { Log } from '@coxswain/node';
+import type { Log } from '@coxswain/runtime';
 import { Certificates } from './certificates.js';
 
 /** The TLS options of a listener. File names are those of PEM files; an empty name means that the option is not set. */

@@ -1,6 +1,8 @@
-import { ApiError, type Log, type Readiness } from '@coxswain/node';
+import { ApiError, type Readiness } from '@coxswain/node';
+import type { Log } from '@coxswain/runtime';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { formatListenAddress, type ListenAddress } from '../config/address.js';
+import { serverEvents } from '../events.js';
 import type { MetricsPage } from '../metrics/metrics-page.js';
 import { formatConditions } from '../services/health-service.js';
 import { sendApiError } from './binlog-routes.js';
@@ -166,7 +168,10 @@ export class AdminApi {
   async listen(): Promise<void> {
     const { host, port, path } = this.#options.address;
     await this.#http.listen(path === undefined ? { host: host!, port: port! } : { path });
-    this.#options.log('info', 'rest listener is open', { address: formatListenAddress(this.address) });
+    this.#options.log(serverEvents.listenerOpened, {
+      listener: 'rest',
+      address: formatListenAddress(this.address),
+    });
   }
 
   async close(): Promise<void> {

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { ApiError, type Log, Status } from '@coxswain/node';
+import { ApiError, Status } from '@coxswain/node';
 import { LIVE_SNAPSHOTS_PATH, type SnapshotDownloads, type SnapshotSource } from '@coxswain/replication';
-import type { Clock } from '@coxswain/runtime';
+import type { Clock, Log } from '@coxswain/runtime';
+import { serverEvents } from '../events.js';
 
 /** The time in milliseconds that a download may take, as long as Snapshot.Stream. */
 const DOWNLOAD_MS = 3_600_000;
@@ -112,7 +113,7 @@ export class SnapshotHttp {
     if (response.destroyed) return;
     response.addTrailers({ 'Repr-Digest': `sha-256=:${hash.digest('base64')}:` });
     response.end();
-    this.#options.log('info', 'a follower has downloaded a snapshot', {
+    this.#options.log(serverEvents.snapshotDownloaded, {
       table,
       leaderIndex: download.leaderIndex,
       peer: request.socket.remoteAddress ?? '',
@@ -127,7 +128,7 @@ export class SnapshotHttp {
     else if (error.status === Status.NotFound) refuse(response, 404, error.message);
     else refuse(response.setHeader('Retry-After', '1'), 503, error.message);
     if (error instanceof ApiError) return;
-    this.#options.log('error', 'a download failed with an internal error', {
+    this.#options.log(serverEvents.snapshotDownloadFailed, {
       error: error instanceof Error ? (error.stack ?? error.message) : String(error),
     });
   }

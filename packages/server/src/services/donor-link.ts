@@ -1,6 +1,7 @@
 import type { Donor } from '@coxswain/agents';
-import { type Log, systemClock } from '@coxswain/node';
+import { systemClock } from '@coxswain/node';
 import { type GrpcLeaderLink, type LinkTls, openGrpcLeaderLink } from '@coxswain/replication';
+import type { Log } from '@coxswain/runtime';
 import type { Certificates } from '../process/certificates.js';
 
 /** The limit on a donor's messages in bytes, which is more than any message of a log holds (P4). */

@@ -1,5 +1,5 @@
-import type { Log } from '@coxswain/node';
-import type { Clock, Span } from '@coxswain/runtime';
+import type { Clock, Log, Span } from '@coxswain/runtime';
+import { serverEvents } from '../events.js';
 import type { MetricJson } from '../metrics/grpc-metrics.js';
 import { type SpanSink, unixNanos } from './otlp-tracer.js';
 
@@ -126,7 +126,7 @@ export class OtlpExporter implements SpanSink {
     const nowMs = clock.monotonicMs();
     if (nowMs - this.#loggedMs < LOG_INTERVAL_MS) return;
     this.#loggedMs = nowMs;
-    log('warn', 'spans of traces could not be sent, and were dropped', { url: this.#url, reason });
+    log(serverEvents.spansDropped, { url: this.#url, reason });
   }
 
   #request(batch: readonly Span[]) {

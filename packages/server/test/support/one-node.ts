@@ -1,8 +1,9 @@
-import type { Log } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
+import type { Log } from '@coxswain/runtime';
 import { TemporaryDirectory, until } from '@coxswain/testing';
 import { loadConfig } from '../../src/config/config.js';
 import type { Config } from '../../src/config/config-schema.js';
+import { EventJournal } from '../../src/process/event-journal.js';
 import { Server } from '../../src/server.js';
 import { Rpc } from './rpc.js';
 
@@ -52,7 +53,7 @@ export class OneNode {
     );
     const server = new Server(
       config,
-      log,
+      new EventJournal({ write: ({ kind, fields }) => log(kind, fields) }),
       (error) => {
         throw error;
       },

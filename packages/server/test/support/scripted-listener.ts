@@ -1,5 +1,6 @@
 import { HeldMemory, type HeldMemoryOptions } from '@coxswain/http2';
-import { type Log, systemClock } from '@coxswain/node';
+import { systemClock } from '@coxswain/node';
+import type { Log } from '@coxswain/runtime';
 import { type ListenAddress, localUrl } from '../../src/config/address.js';
 import { GrpcListener, memoryLimits } from '../../src/grpc/grpc-listener.js';
 import { reflect } from '../../src/grpc/reflection.js';

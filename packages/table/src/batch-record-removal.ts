@@ -4,8 +4,11 @@ import { batchKey } from './layout.js';
 /** The most batch records that one step reads. */
 const STEP_BATCHES_MAX = 500;
 
-/** Finds the batch records that lie below the history floor. */
-export class HistoryRemoval {
+/**
+ * Finds the batch records that lie below the history floor (A5). The versions of that time are removed by `Housekeeping`,
+ * block by block.
+ */
+export class BatchRecordRemoval {
   readonly #read: (batchNumber: number) => BatchRecord;
   #oldestBatchNumber: number;
 
