@@ -11,11 +11,13 @@
 import { spawn, spawnSync } from 'node:child_process';
 import {
   closeSync,
+  cpSync,
   fsyncSync,
   mkdirSync,
   mkdtempSync,
   openSync,
   readFileSync,
+  renameSync,
   rmSync,
   statfsSync,
   truncateSync,
@@ -34,7 +36,7 @@ import { checkOptions } from './check-options.mjs';
 const MEBIBYTE = 1024 * 1024;
 const TABLE_NAME = 'default';
 /** The longest time in milliseconds from a fault to its alert, that of the rules' own limits (60 s of lag) included. */
-const FIRES_MS = 150_000;
+const FIRES_MS = 120_000;
 const CALL_MS = 2_000;
 const root = fileURLToPath(new URL('..', import.meta.url));
 const command = join(root, 'packages/cli/bin/coxswain.cjs');
@@ -61,6 +63,9 @@ function run(program, ...args) {
   return stdout;
 }
 
+/** Thrown for a node that will not answer any more. */
+class Ended extends Error {}
+
 async function until(what, holds, withinMs = FIRES_MS) {
   const deadlineMs = performance.now() + withinMs;
   let reason = '';
@@ -68,6 +73,7 @@ async function until(what, holds, withinMs = FIRES_MS) {
     try {
       if (await holds()) return;
     } catch (error) {
+      if (error instanceof Ended) throw error;
       reason = ` (${error.message})`;
     }
     await sleep(200);
@@ -286,12 +292,12 @@ function load(node, { parallel = 8, valueBytes = 100, pauseMs = 20 } = {}) {
 }
 
 /** A TCP proxy whose flows can be cut, and taken again. */
-async function startProxy(port, target) {
+async function startProxy(port, targetPort) {
   const sockets = new Set();
   let isCut = false;
   const server = createServer((near) => {
     if (isCut) return near.destroy();
-    const far = connect(target.port, '127.0.0.1');
+    const far = connect(proxy.targetPort, '127.0.0.1');
     for (const [from, to] of [
       [near, far],
       [far, near],
@@ -304,7 +310,8 @@ async function startProxy(port, target) {
   });
   await new Promise((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve));
   server.unref();
-  return {
+  const proxy = {
+    targetPort,
     cut() {
       isCut = true;
       for (const socket of sockets) socket.destroy();
@@ -313,7 +320,14 @@ async function startProxy(port, target) {
     mend() {
       isCut = false;
     },
+    /** Leads to another port from now on. */
+    leadTo(port) {
+      proxy.cut();
+      proxy.targetPort = port;
+      proxy.mend();
+    },
   };
+  return proxy;
 }
 
 // ---- Prometheus
@@ -359,12 +373,14 @@ class Prometheus {
     return `http://127.0.0.1:${this.port}${path}`;
   }
 
-  /** The names of the alerts that fire now. */
+  /** The alerts that fire now: their names, and those with all their labels. */
   async firing() {
     const { data } = await (await fetch(this.#url('/api/v1/alerts'))).json();
-    return new Set(
-      data.alerts.filter(({ state }) => state === 'firing').map(({ labels }) => labels.alertname),
-    );
+    const alerts = data.alerts.filter(({ state }) => state === 'firing');
+    return {
+      names: new Set(alerts.map(({ labels }) => labels.alertname)),
+      all: alerts.map(({ labels }) => ({ name: labels.alertname, key: JSON.stringify(labels) })),
+    };
   }
 }
 
@@ -375,20 +391,19 @@ let failed = 0;
 /** Causes a fault, and waits until each of the alerts fires. */
 async function expectAlerts(what, names, cause, { mend = async () => undefined } = {}) {
   console.log(`\n${what}`);
-  const already = await prometheus.firing();
+  const already = new Set((await prometheus.firing()).all.map(({ key }) => key));
   const beganMs = performance.now();
   await cause();
   const waiting = new Set(names);
   try {
     await until('alerts', async () => {
-      const now = await prometheus.firing();
+      const now = (await prometheus.firing()).all.filter(({ key }) => !already.has(key));
       for (const name of waiting) {
-        if (!now.has(name)) continue;
+        if (!now.some((alert) => alert.name === name)) continue;
         waiting.delete(name);
         const seconds = (performance.now() - beganMs) / 1000;
         fired.set(name, { what, seconds });
-        const before = already.has(name) ? ' (as before)' : '';
-        console.log(`  ${name} fired after ${seconds.toFixed(1)} s${before}`);
+        console.log(`  ${name} fired after ${seconds.toFixed(1)} s`);
       }
       return waiting.size === 0;
     });
@@ -408,7 +423,7 @@ async function expectOnly(names) {
     await until(
       'only those',
       async () => {
-        now = await prometheus.firing();
+        now = (await prometheus.firing()).names;
         return [...now].every((name) => names.includes(name));
       },
       60_000,
@@ -435,7 +450,7 @@ const storePort = Number(new URL(store.endpoint).port);
 const trusted = makeAuthority('authority');
 const stranger = makeAuthority('stranger');
 const leaderPorts = [await portsOf(), await portsOf(), await portsOf()];
-const replicationPorts = await findFreePorts(3);
+const replicationPorts = await findFreePorts(4);
 const [proxyPort, prometheusPort] = await findFreePorts(2);
 const days = [300, 10, 1];
 const archiveFlags = {
@@ -446,6 +461,9 @@ const archiveFlags = {
   'archive.s3-secret-access-key': store.secretAccessKey,
   'archive.object-age': '500ms',
   'archive.max-backlog': '1MiB',
+  // So that the log is compacted often: what waits for the archive is let go then.
+  'raft.snapshot-entries': 10,
+  'raft.compaction-overhead': 0,
 };
 const members = leaderPorts.map(({ raft }, i) => `${i + 1}=127.0.0.1:${raft}`).join(',');
 const leaders = leaderPorts.map((ports, i) => {
@@ -462,13 +480,14 @@ const leaders = leaderPorts.map((ports, i) => {
   };
   return new TestNode(`leader-${id}`, 'leader', ports, flags, id === 2 ? `--require ${clockShim}` : '');
 });
-const proxy = await startProxy(proxyPort, { port: replicationPorts[0] });
+const proxy = await startProxy(proxyPort, replicationPorts[3]);
 const follower = new TestNode('follower', 'follower', await portsOf(), {
   'replication.leader-address': `127.0.0.1:${proxyPort}`,
+  'replication.reconcile-interval': '2s',
   'replication.enabled': false,
 });
 const small = new TestNode('small', 'leader', await portsOf(), {
-  'replication.enabled': false,
+  'replication.address': `http://127.0.0.1:${replicationPorts[3]}`,
   'tables.names': TABLE_NAME,
 });
 const prometheus = new Prometheus(prometheusPort);
@@ -478,14 +497,20 @@ for (const node of leaders) await node.ready();
 await follower.ready();
 await small.ready();
 const [first, second, third] = leaders;
+/** Writes through `small`, the leader cluster of `follower`, and waits until it is replicated. */
+async function replicate(key) {
+  await until('a write', async () => (await small.client().put(key, key, CALL_MS)).kind === 'acknowledged');
+  await until('it is replicated', async () => {
+    const answer = await follower.client().get(key, { linearizable: false, timeoutMs: CALL_MS });
+    return answer.pair?.value === key;
+  });
+}
+
+await replicate('key');
 await until(
   'a write',
   async () => (await first.client().put('key', 'value', CALL_MS)).kind === 'acknowledged',
 );
-await until('it is replicated', async () => {
-  const answer = await follower.client().get('key', { linearizable: false, timeoutMs: CALL_MS });
-  return answer.pair?.value === 'value';
-});
 await prometheus.start({ leader: leaders, follower: [follower], small: [small] });
 
 // ---- the faults
@@ -505,11 +530,20 @@ await expectAlerts(
 );
 
 await expectAlerts('the store is back, and some of what waited is gone', ['CoxswainArchiveGap'], async () => {
-  await until('more was written than may wait', async () => {
-    await first.client().put('large', randomText(100_000), CALL_MS);
-    const lost = await Promise.all(leaders.map((node) => node.metric('coxswain_archive_backlog_bytes')));
-    return lost.every((bytes) => bytes > 0);
-  });
+  // What waits is let go when the log is compacted, which is not at once.
+  for (let attempt = 0; attempt < 5; attempt++) {
+    for (let i = 0; i < 40; i++) {
+      await first.client().put(`large-${i}`, randomText(100_000), CALL_MS);
+      await sleep(200);
+    }
+    await store.start(storePort);
+    try {
+      await until('a gap', async () => (await prometheus.firing()).names.has('CoxswainArchiveGap'), 15_000);
+      return;
+    } catch {
+      await store.stop();
+    }
+  }
   await store.start(storePort);
 });
 
@@ -518,9 +552,40 @@ await expectAlerts(
   ['CoxswainFollowerCutOff', 'CoxswainFollowerLagging'],
   async () => {
     proxy.cut();
-    await first.client().put('while-cut', 'value', CALL_MS);
+    await small.client().put('while-cut', 'value', CALL_MS);
   },
   { mend: async () => proxy.mend() },
+);
+
+await expectAlerts(
+  'the address of the leader cluster leads to another cluster',
+  ['CoxswainReplicationBroken'],
+  async () => proxy.leadTo(replicationPorts[0]),
+  {
+    mend: async () => {
+      proxy.leadTo(replicationPorts[3]);
+      await replicate('after-other');
+    },
+  },
+);
+
+await expectAlerts(
+  'the disk of the leader cluster, which is one node, is put back to an earlier state',
+  ['CoxswainTableStopped'],
+  async () => {
+    await small.stop();
+    const { 'data-dir': data } = small.flags;
+    cpSync(data, `${data}.copy`, { recursive: true });
+    small.start();
+    await small.ready();
+    for (let i = 0; i < 100; i++) await replicate(`lost-${i}`);
+    await small.stop();
+    rmSync(data, { recursive: true });
+    renameSync(`${data}.copy`, data);
+    small.start();
+    await small.ready();
+  },
+  { mend: () => follower.stop('SIGKILL') },
 );
 
 if (disk) {
@@ -543,17 +608,11 @@ if (disk) {
       },
     },
   );
-  await expectAlerts(
-    'the disk of a node stands still for 1.5 s at a time',
+  await expectAgainAndAgain(
+    'the disk of a node stands still for 1.5 s again and again',
     ['CoxswainSlowDisk'],
-    async () => {
-      stop = load(first);
-      for (let i = 0; i < 8; i++) {
-        await disk.freeze(1_500);
-        await sleep(500);
-      }
-    },
-    { mend: () => stop() },
+    () => load(first),
+    () => disk.freeze(1_500),
   );
 } else {
   for (const name of [
@@ -566,28 +625,39 @@ if (disk) {
   }
 }
 
-{
-  let stop;
+await expectAgainAndAgain(
+  'a node is suspended for 1.2 s again and again',
+  ['CoxswainEventLoopLag', 'CoxswainSlowRequests'],
+  () => load(first, { parallel: 16, pauseMs: 0 }),
+  async () => {
+    first.signal('SIGSTOP');
+    await sleep(1_200);
+    first.signal('SIGCONT');
+  },
+);
+
+/** Causes a fault that passes by itself, under load, every half second until the alerts have fired. */
+async function expectAgainAndAgain(what, names, begin, cause) {
   let isOver = false;
-  let freezing;
+  let repeating;
+  let stop;
+  const repeat = async () => {
+    while (!isOver) {
+      await cause();
+      await sleep(500);
+    }
+  };
   await expectAlerts(
-    'a node is suspended for 1.2 s again and again',
-    ['CoxswainEventLoopLag', 'CoxswainSlowRequests'],
+    what,
+    names,
     async () => {
-      stop = load(first, { parallel: 16, pauseMs: 0 });
-      freezing = (async () => {
-        while (!isOver) {
-          first.signal('SIGSTOP');
-          await sleep(1_200);
-          first.signal('SIGCONT');
-          await sleep(500);
-        }
-      })();
+      stop = begin();
+      repeating = repeat();
     },
     {
       mend: async () => {
         isOver = true;
-        await freezing;
+        await repeating;
         await stop();
       },
     },
@@ -603,10 +673,19 @@ await expectAlerts(
   ['CoxswainMemory'],
   async () => {
     const used = await small.metric('nodejs_heap_size_used_bytes');
-    await small.stop();
-    small.nodeOptions = `--max-semi-space-size=1 --max-old-space-size=${Math.ceil(used / MEBIBYTE)}`;
-    small.start();
-    await small.ready();
+    // What a node needs depends on the release of Node, so the limit comes nearer until the alert fires.
+    for (let size = Math.ceil(used / MEBIBYTE); size > 8; size--) {
+      await small.stop('SIGKILL');
+      small.nodeOptions = `--max-semi-space-size=1 --max-old-space-size=${size}`;
+      small.start();
+      try {
+        await small.ready();
+        await until('it fires', async () => (await prometheus.firing()).names.has('CoxswainMemory'), 6_000);
+        return;
+      } catch {
+        // It has more room than that, or had too little and has ended.
+      }
+    }
   },
   { mend: () => small.stop('SIGKILL') },
 );
@@ -625,20 +704,6 @@ await expectAlerts(
   'a second node is killed',
   ['CoxswainNodeDown', 'CoxswainQuorumLost', 'CoxswainNoLeader'],
   () => second.stop('SIGKILL'),
-);
-
-await expectAlerts(
-  "the leader cluster's table is another one that is shorter",
-  ['CoxswainTableStopped'],
-  async () => {
-    await first.stop('SIGKILL');
-    const other = new TestNode('other', 'leader', await portsOf(), {
-      'replication.address': `http://127.0.0.1:${replicationPorts[0]}`,
-      'tables.names': TABLE_NAME,
-    });
-    other.start();
-    await other.ready();
-  },
 );
 
 function randomText(length) {

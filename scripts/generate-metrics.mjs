@@ -13,6 +13,7 @@ import { describeMemoryLimits } from '../packages/server/dist/src/metrics/memory
 import { MetricsPage } from '../packages/server/dist/src/metrics/metrics-page.js';
 import { describeNodeMetrics } from '../packages/server/dist/src/metrics/node-metrics.js';
 import { describeReplication } from '../packages/server/dist/src/metrics/replication-metrics.js';
+import { OtlpExporter } from '../packages/server/dist/src/tracing/otlp-exporter.js';
 import { generatedPage, markdownTable } from './generated-page.mjs';
 
 // States with one of everything, so that each metric has a value with its labels. The values themselves are on no page.
@@ -67,6 +68,11 @@ its \`regatta_table_storage_*\` only the size has a meaning outside of Pebble.`,
     title: 'Memory of calls',
     text: '[Operations](operations.md#descriptors-memory-and-other-limits) has the limits.',
     metrics: describeHeldMemory({}),
+  },
+  {
+    title: 'Traces',
+    text: 'Of nodes with `tracing.endpoint`. [Operations](operations.md#traces) says what is traced.',
+    metrics: [new OtlpExporter({ endpoint: '' }).describe()],
   },
   {
     title: 'Limits of memory',

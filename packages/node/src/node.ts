@@ -555,7 +555,7 @@ export class Node implements NodeParts {
   /** Makes the hosting of the groups whose members speak in frames. */
   #hosting(boot: Buffer): GroupHosting {
     const node = this;
-    const { clock, random } = this.#environment;
+    const { clock, random, tracer } = this.#environment;
     const host: ReplicaHost = {
       member: {
         nodeId: this.#options.nodeId,
@@ -575,6 +575,7 @@ export class Node implements NodeParts {
       random,
       proposalBudget: this.#budget,
       writeStages: this.#writeStages,
+      tracer,
       counters: this.#counters,
       get isDiskFull() {
         return node.#diskWatch.isFull;

@@ -101,6 +101,11 @@ const peerMessage: fc.Arbitrary<PeerMessage> = fc.oneof(
     ),
   }),
   fc.record({
+    type: fc.constant('traces' as const),
+    group: number,
+    traces: fc.array(fc.record({ sequence: number, traceparent: context }), { maxLength: 4 }),
+  }),
+  fc.record({
     type: fc.constant('refused' as const),
     group: number,
     term: number,
@@ -133,6 +138,9 @@ function write(writer: FrameWriter, message: PeerMessage): void {
       return;
     case 'forward':
       writer.forward(message);
+      return;
+    case 'traces':
+      writer.traces(message);
       return;
     case 'refused':
       writer.refused(message);

@@ -10,7 +10,10 @@ import { WriteStages } from '../src/group/write-stages.js';
 function harness() {
   let nowMs = 0;
   const stages = new WriteStages();
-  const progress = new WriteProgress(stages, { monotonicMs: () => nowMs } as Clock);
+  const progress = new WriteProgress(7, {
+    writeStages: stages,
+    clock: { monotonicMs: () => nowMs } as Clock,
+  });
   const at = (ms: number, act: () => void) => {
     nowMs = ms;
     act();

@@ -1,7 +1,7 @@
 import { ApiError, type Call, errors, type NodeParts, Status } from '@coxswain/node';
 import type { regatta } from '@coxswain/protocol';
 import type { Clock } from '@coxswain/runtime';
-import { type LeaderLink, LinkError } from './leader-link.js';
+import { type LeaderLink, type LinkCall, LinkError } from './leader-link.js';
 
 /**
  * Milliseconds by which the leader cluster's deadline is earlier than the caller's, so that its own answer arrives in
@@ -64,7 +64,7 @@ export class ForwardedWrites {
   /** Reads from the leader cluster. A read changes nothing, so nothing has to arrive here. */
   async range(request: regatta.RangeRequest, call: Call): Promise<regatta.RangeResponse> {
     try {
-      return await this.#link.range(request, { deadlineMs: this.#deadlineMs(call) });
+      return await this.#link.range(request, { deadlineMs: this.#deadlineMs(call), trace: call.trace });
     } catch (error) {
       throw toApiError(error);
     }
@@ -73,13 +73,13 @@ export class ForwardedWrites {
   async #write<Response extends { readonly header?: regatta.ResponseHeader | undefined }>(
     table: Buffer,
     call: Call,
-    act: (call: { deadlineMs: number }) => Promise<Response>,
+    act: (call: LinkCall) => Promise<Response>,
   ): Promise<Response> {
     // While replication is paused, the write would not arrive here, and its author would not see that.
     if (this.#node.members.isReplicationPaused) throw errors.replicationPaused();
     let response: Response;
     try {
-      response = await act({ deadlineMs: this.#deadlineMs(call) });
+      response = await act({ deadlineMs: this.#deadlineMs(call), trace: call.trace });
     } catch (error) {
       throw toApiError(error);
     }

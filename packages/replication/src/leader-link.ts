@@ -1,4 +1,5 @@
 import type { regatta, replication } from '@coxswain/protocol';
+import type { SpanContext } from '@coxswain/runtime';
 
 /** The limits of one call to the leader cluster. */
 export interface LinkCall {
@@ -6,6 +7,8 @@ export interface LinkCall {
   readonly deadlineMs: number;
   /** Ends the call early when nobody waits for it any more. */
   readonly signal?: AbortSignal;
+  /** The span of which the call is a part; undefined when tracing is off. */
+  readonly trace?: SpanContext | undefined;
 }
 
 /** A call to the leader cluster failed, or reached none of its nodes. */

@@ -1,6 +1,6 @@
 import { ApiError, type Call, errors, type NodeParts, Status } from '@coxswain/node';
 import { replication } from '@coxswain/protocol';
-import type { Clock } from '@coxswain/runtime';
+import type { Clock, Tracer } from '@coxswain/runtime';
 import { type FollowerNodeSighting, FollowerNodes } from './follower-nodes.js';
 import { Followers } from './followers.js';
 import { LogStream, type StreamCall } from './log-stream.js';
@@ -30,6 +30,8 @@ export interface LeaderReplicationOptions {
   readonly clock: Clock;
   /** The most bytes of a message of commands; a single larger command gets its own. */
   readonly messageBytesMax: number;
+  /** Knows the spans that wrote entries; undefined when tracing is off. */
+  readonly tracer?: Tracer | undefined;
   /** Streams of the log at the same time; further ones are refused with tooBusy, and their followers come again. */
   readonly logCallsMax: number;
   /** Snapshots at the same time; further ones are refused with tooBusy, and their followers come again. */

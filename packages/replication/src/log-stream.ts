@@ -1,6 +1,6 @@
 import type { Call, LogEntry, TableLog } from '@coxswain/node';
 import { mvcc, replication } from '@coxswain/protocol';
-import type { Clock } from '@coxswain/runtime';
+import { type Clock, formatTraceparent, type Tracer } from '@coxswain/runtime';
 import { CommandKind } from '@coxswain/table';
 import {
   encodeCommands,
@@ -52,6 +52,8 @@ class SnapshotNeededError extends Error {}
 export interface LogStreamOptions {
   readonly clock: Clock;
   readonly messageBytesMax: number;
+  /** Knows the spans that wrote entries; undefined when tracing is off. */
+  readonly tracer?: Tracer | undefined;
 }
 
 /**
@@ -163,7 +165,12 @@ export class LogStream {
     const { index: leaderIndex, timeMs, kind } = entry;
     switch (kind) {
       case CommandKind.Command:
-        return { leaderIndex, timeMs, command: await this.#forAsker(request, entry) };
+        return {
+          leaderIndex,
+          timeMs,
+          command: await this.#forAsker(request, entry),
+          traceparent: this.#traceparent(leaderIndex),
+        };
       case CommandKind.Load:
       case CommandKind.Loaded:
         // Their records have revisions of other moments, which only a snapshot can bring.
@@ -176,6 +183,12 @@ export class LogStream {
         return { leaderIndex, timeMs, command: Buffer.from(mvcc.Command.encode(dummy).finish()) };
       }
     }
+  }
+
+  /** Returns the span that wrote an entry, when this node proposed the entry or led the table then. */
+  #traceparent(index: number): string | undefined {
+    const context = this.#options.tracer?.writerOf(this.#log.shardId, index);
+    return context && formatTraceparent(context);
   }
 
   /**

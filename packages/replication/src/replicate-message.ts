@@ -27,6 +27,8 @@ export interface MarshalledCommand {
   readonly leaderIndex: number;
   /** When the leader appended the entry, in milliseconds since 1970; 0 when unknown. */
   readonly timeMs: number;
+  /** The span that wrote the entry, as a traceparent; undefined when it is not known. */
+  readonly traceparent?: string | undefined;
   /** A marshalled mvcc.v1.Command. Its own leader_index equals `leaderIndex`. */
   readonly command: Buffer;
 }
@@ -48,6 +50,7 @@ const COMMANDS = bytesField(1);
 const COMMAND_LEADER_INDEX = varintField(1);
 const COMMAND = bytesField(2);
 const COMMAND_TIME_MS = varintField(100);
+const COMMAND_TRACEPARENT = bytesField(101);
 const ERROR = varintField(1);
 /** Fields of mvcc.v1.Command. */
 const INNER_TYPE = varintField(2);
@@ -57,8 +60,8 @@ const INNER_LEADER_INDEX = varintField(5);
 export const MESSAGE_OVERHEAD_BYTES = 32;
 
 /** Returns the bytes that a command takes in a message. */
-export function sizeInMessage({ leaderIndex, timeMs, command }: MarshalledCommand): number {
-  const size = commandSize(leaderIndex, timeMs, command);
+export function sizeInMessage(marshalled: MarshalledCommand): number {
+  const size = commandSize(marshalled);
   return 1 + varintSize(size) + size;
 }
 
@@ -72,9 +75,10 @@ export function encodeCommands(commands: readonly MarshalledCommand[], leaderInd
   const message = Buffer.allocUnsafe(1 + varintSize(size) + size + leaderIndexSize(leaderIndex));
   let at = writeTag(message, 0, COMMANDS_RESPONSE);
   at = writeVarint(message, at, size);
-  for (const { leaderIndex: index, timeMs, command } of commands) {
+  for (const marshalled of commands) {
+    const { leaderIndex: index, timeMs, command, traceparent } = marshalled;
     at = writeTag(message, at, COMMANDS);
-    at = writeVarint(message, at, commandSize(index, timeMs, command));
+    at = writeVarint(message, at, commandSize(marshalled));
     at = writeTag(message, at, COMMAND_LEADER_INDEX);
     at = writeVarint(message, at, index);
     at = writeTag(message, at, COMMAND);
@@ -82,9 +86,14 @@ export function encodeCommands(commands: readonly MarshalledCommand[], leaderInd
     message.set(command, at);
     at = writeTag(message, at + command.length, INNER_LEADER_INDEX);
     at = writeVarint(message, at, index);
-    if (timeMs === 0) continue;
-    at = writeTag(message, at, COMMAND_TIME_MS);
-    at = writeVarint(message, at, timeMs);
+    if (timeMs !== 0) {
+      at = writeTag(message, at, COMMAND_TIME_MS);
+      at = writeVarint(message, at, timeMs);
+    }
+    if (traceparent === undefined) continue;
+    at = writeTag(message, at, COMMAND_TRACEPARENT);
+    at = writeVarint(message, at, traceparent.length);
+    at += message.write(traceparent, at, 'latin1');
   }
   writeLeaderIndex(message, at, leaderIndex);
   return message;
@@ -164,10 +173,12 @@ function readCommand(reader: WireReader): ReceivedCommand {
   let outerIndex = 0;
   let timeMs = 0;
   let command: Buffer = NOTHING;
+  let traceparent: string | undefined;
   while (reader.pos < reader.end) {
     const tag = reader.tag();
     if (tag === COMMAND_LEADER_INDEX) outerIndex = readIndex(reader);
     else if (tag === COMMAND_TIME_MS) timeMs = readIndex(reader);
+    else if (tag === COMMAND_TRACEPARENT) traceparent = reader.bytes().toString('latin1');
     // The parts of a field that comes several times are joined, which is the meaning of their concatenated bytes.
     else if (tag === COMMAND)
       command = command === NOTHING ? reader.bytes() : Buffer.concat([command, reader.bytes()]);
@@ -176,7 +187,13 @@ function readCommand(reader: WireReader): ReceivedCommand {
   const { type, leaderIndex: innerIndex } = peekCommand(command);
   const leaderIndex = outerIndex === 0 ? innerIndex : outerIndex;
   const isWhole = innerIndex === leaderIndex;
-  return { leaderIndex, timeMs, type, command: isWhole ? command : withLeaderIndex(command, leaderIndex) };
+  return {
+    leaderIndex,
+    timeMs,
+    type,
+    command: isWhole ? command : withLeaderIndex(command, leaderIndex),
+    ...(traceparent !== undefined && { traceparent }),
+  };
 }
 
 /**
@@ -223,11 +240,12 @@ function readIndex(reader: WireReader): number {
 
 const NOTHING = Buffer.alloc(0);
 
-function commandSize(leaderIndex: number, timeMs: number, command: Buffer): number {
+function commandSize({ leaderIndex, timeMs, command, traceparent }: MarshalledCommand): number {
   const indexSize = varintSize(leaderIndex);
   const innerSize = command.length + 1 + indexSize;
   const timeSize = timeMs === 0 ? 0 : 2 + varintSize(timeMs);
-  return 1 + indexSize + 1 + varintSize(innerSize) + innerSize + timeSize;
+  const traceSize = traceparent === undefined ? 0 : 2 + varintSize(traceparent.length) + traceparent.length;
+  return 1 + indexSize + 1 + varintSize(innerSize) + innerSize + timeSize + traceSize;
 }
 
 function leaderIndexSize(leaderIndex: number): number {

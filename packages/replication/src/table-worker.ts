@@ -1,6 +1,6 @@
 import { ApiError, type LedTable, type NodeParts, Status } from '@coxswain/node';
 import { mvcc, replication, WireError } from '@coxswain/protocol';
-import { Backoff, jittered, pause } from '@coxswain/runtime';
+import { Backoff, jittered, parseTraceparent, pause, type SpanContext } from '@coxswain/runtime';
 import { SnapshotDamagedError } from '@coxswain/stream';
 import type { Contact } from './contact.js';
 import { replicationEvents } from './events.js';
@@ -375,7 +375,7 @@ export class TableWorker {
     const cursor = this.#taken;
     const command = commands.length === 1 ? encodeStamped(last) : encodeSequence(commands);
     this.#taken = last.leaderIndex;
-    const proposal = this.#apply(cursor, command, commands.length).finally(() => {
+    const proposal = this.#apply(cursor, command, commands).finally(() => {
       this.#inFlight.delete(proposal);
       this.#inFlightBytes -= sizeBytes;
       this.#proposeDue();
@@ -392,17 +392,51 @@ export class TableWorker {
     return commands;
   }
 
-  async #apply(cursor: number, command: Buffer, count: number): Promise<void> {
-    const { node, counters } = this.#context;
+  async #apply(cursor: number, command: Buffer, commands: readonly ReceivedCommand[]): Promise<void> {
+    const { node, counters, environment } = this.#context;
+    const trace = this.#traceOf(commands);
+    const beganMs = this.#nowMs;
     try {
       const { shardId } = this.table;
-      const call = { deadlineMs: this.#nowMs + PROPOSAL_MS };
+      const call = { deadlineMs: beganMs + PROPOSAL_MS, trace: trace?.context };
       const { hasStaleCursor } = await node.follower.replicate(shardId, { cursor, command }, call);
       if (hasStaleCursor) throw new CursorMovedError('another proposal came first');
-      counters.commandsApplied += count;
+      counters.commandsApplied += commands.length;
+      if (trace !== undefined) {
+        environment.tracer!.record({
+          name: 'replicate',
+          kind: 'consumer',
+          ...trace,
+          parentId: undefined,
+          beganMs,
+          endedMs: this.#nowMs,
+          attributes: {
+            'coxswain.table': this.table.name,
+            'coxswain.shard_id': shardId,
+            'coxswain.leader_index': commands.at(-1)!.leaderIndex,
+            'coxswain.commands': commands.length,
+          },
+        });
+      }
     } catch (error) {
       this.#failure ??= { error };
     }
+  }
+
+  /**
+   * Returns a trace for a proposal of commands, linked to the spans of the leader cluster that wrote them; undefined
+   * when none of them is known.
+   */
+  #traceOf(
+    commands: readonly ReceivedCommand[],
+  ): { readonly context: SpanContext; readonly links: readonly SpanContext[] } | undefined {
+    const { tracer } = this.#context.environment;
+    if (tracer === undefined) return undefined;
+    const links = commands.flatMap(({ traceparent }) => parseTraceparent(traceparent) ?? []);
+    // The trace is recorded since those to which it is linked are.
+    return links.length === 0
+      ? undefined
+      : { context: { ...tracer.begin(undefined), isSampled: true }, links };
   }
 
   /** Resolves when no proposal of this worker is under way. */

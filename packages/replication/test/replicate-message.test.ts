@@ -24,7 +24,8 @@ const command = fc
       kv: { key: Buffer.from(key), value: Buffer.from(value) },
     }),
   );
-const entry = fc.record({ leaderIndex: index, timeMs: fc.nat(2 ** 31), command });
+const traceparent = fc.option(fc.constant(`00-${'1'.repeat(32)}-${'2'.repeat(16)}-01`), { nil: undefined });
+const entry = fc.record({ leaderIndex: index, timeMs: fc.nat(2 ** 31), traceparent, command });
 
 const marshal = (of: mvcc.Command): Buffer => Buffer.from(mvcc.Command.encode(of).finish());
 
@@ -44,6 +45,7 @@ describe('a ReplicateResponse with marshalled commands', () => {
           entries.map((each) => ({
             leaderIndex: BigInt(each.leaderIndex),
             timeMs: BigInt(each.timeMs),
+            traceparent: each.traceparent ?? '',
             command: { ...each.command, leaderIndex: BigInt(each.leaderIndex) },
           })),
         );
@@ -58,9 +60,10 @@ describe('a ReplicateResponse with marshalled commands', () => {
           response: {
             $case: 'commandsResponse',
             value: {
-              commands: entries.map(({ leaderIndex, timeMs, command: inner }) => ({
+              commands: entries.map(({ leaderIndex, timeMs, traceparent: trace, command: inner }) => ({
                 leaderIndex: BigInt(leaderIndex),
                 timeMs: BigInt(timeMs),
+                traceparent: trace ?? '',
                 command: hasInner ? { ...inner, leaderIndex: BigInt(leaderIndex) } : inner,
               })),
             },
@@ -70,8 +73,8 @@ describe('a ReplicateResponse with marshalled commands', () => {
         }).finish();
         const message = readReplicateMessage(Buffer.from(bytes));
         expect(message).toMatchObject({ leaderIndex: applied, error: undefined, isTerminal: false });
-        expect(message.commands.map(({ leaderIndex, timeMs }) => ({ leaderIndex, timeMs }))).toEqual(
-          entries.map(({ leaderIndex, timeMs }) => ({ leaderIndex, timeMs })),
+        expect(message.commands.map((each) => [each.leaderIndex, each.timeMs, each.traceparent])).toEqual(
+          entries.map((each) => [each.leaderIndex, each.timeMs, each.traceparent]),
         );
         for (const [at, { command: raw, leaderIndex }] of message.commands.entries()) {
           const expected = { ...entries[at]!.command, leaderIndex: BigInt(leaderIndex) };

@@ -14,4 +14,11 @@ export { pause } from './pause.js';
 export type { Random } from './random.js';
 export { RateLimit } from './rate-limit.js';
 export { Semaphore } from './semaphore.js';
+export {
+  formatTraceparent,
+  parseTraceparent,
+  type Span,
+  type SpanContext,
+  type Tracer,
+} from './tracing.js';
 export { Waiters } from './waiters.js';

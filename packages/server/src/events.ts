@@ -21,6 +21,7 @@ const FIELDS = {
   slowestMs: 'The slowest of these calls, in milliseconds.',
   table: 'The name of the table.',
   times: 'The calls of a second or longer since the last such event.',
+  url: 'The URL of the receiver.',
   version: 'The release of Coxswain.',
 };
 
@@ -133,5 +134,11 @@ export const serverEvents = declareEvents(FIELDS, {
     text: 'a download failed with an internal error',
     advice: 'Report it with the error: it is a fault of Coxswain.',
     fields: ['error'],
+  },
+  spansDropped: {
+    severity: 'warn',
+    text: 'spans of traces could not be sent, and were dropped',
+    advice: 'Look at the receiver of tracing.endpoint, and at the network to it.',
+    fields: ['url', 'reason'],
   },
 });

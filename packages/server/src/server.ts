@@ -179,12 +179,13 @@ export class Server {
     { paths, disks }: NodeData,
   ): Promise<void> {
     const shared = this.#shared;
-    const { config, role, parts, tokens, journal, log, fatal } = shared;
+    const { config, role, parts, tokens, tracing, journal, log, fatal } = shared;
     parts.add('events', { stop: () => journal.close() });
     const leader = new LeaderReplication(node, {
       clock: systemClock,
       messageBytesMax: config['replication.max-send-message-size-bytes'],
       logCallsMax: LOG_CALLS_MAX,
+      tracer: tracing?.tracer,
       snapshotCallsMax: SNAPSHOT_CALLS_MAX,
     });
     parts.add('followers of this cluster', { stop: () => leader.drain() });

@@ -1,3 +1,4 @@
+import type { SpanContext } from '@coxswain/runtime';
 import type { WriteStages } from '../group/write-stages.js';
 
 /** The deadline of one request, and who hears that its write was applied. */
@@ -12,6 +13,8 @@ export interface Call {
    * caller records how long the answer takes.
    */
   applied?(atMs: number, stages: WriteStages): void;
+  /** The span of the request, of which the stages of a write become parts; undefined when tracing is off. */
+  readonly trace?: SpanContext | undefined;
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { NodeId } from '@coxswain/raft';
-import type { Clock, Log, Random } from '@coxswain/runtime';
+import type { Clock, Log, Random, Tracer } from '@coxswain/runtime';
 import type { StoreDirectory } from '@coxswain/table';
 import type { WalDisk } from '@coxswain/wal';
 import type { DiskRoom } from '../disk/disk-room.js';
@@ -108,6 +108,8 @@ export interface Environment {
   readonly stores: StoreDirectory;
   readonly files: SmallFiles;
   readonly disks: Disks;
+  /** Records spans; undefined when tracing is off. */
+  readonly tracer?: Tracer | undefined;
   /** Takes what happens to the node. */
   readonly log: Log;
   /** Ends the process, loudly: an invariant is broken, or a disk cannot be trusted (D6). */

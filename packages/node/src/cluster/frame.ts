@@ -65,6 +65,15 @@ interface ForwardedProposal {
   readonly cursor: number | undefined;
   readonly command: Buffer;
 }
+/**
+ * The traces to which forwarded proposals belong, sent just before them. Only nodes that trace send it: releases before
+ * it do not know it, and a node hangs up on what it does not know.
+ */
+export interface Traces {
+  readonly type: 'traces';
+  readonly group: GroupId;
+  readonly traces: readonly { readonly sequence: number; readonly traceparent: string }[];
+}
 /** The leader's refusal of forwarded proposals: these transmissions were not appended. */
 export interface Refused {
   readonly type: 'refused';
@@ -146,6 +155,7 @@ interface GroupMessage {
 export type PeerMessage =
   | GroupMessage
   | Forward
+  | Traces
   | Refused
   | Quiesce
   | SnapshotWanted
@@ -178,6 +188,7 @@ enum Code {
   Records = 38,
   Ask = 39,
   Answer = 40,
+  Traces = 41,
 }
 
 const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
@@ -305,6 +316,15 @@ export class FrameWriter {
       this.#byte(proposal.kind);
       this.#number(proposal.cursor ?? NO_CURSOR);
       this.#bytes(proposal.command);
+    }
+  }
+
+  traces({ group, traces }: Omit<Traces, 'type'>): void {
+    this.#head(Code.Traces, group);
+    this.#count(traces.length);
+    for (const { sequence, traceparent } of traces) {
+      this.#number(sequence);
+      this.#text(traceparent);
     }
   }
 
@@ -546,6 +566,10 @@ export class FrameReader {
           }),
         );
         return { type: 'forward', group, term, settledBelow, proposals };
+      }
+      case Code.Traces: {
+        const traces = this.#items(12, () => ({ sequence: this.#number(), traceparent: this.#text() }));
+        return { type: 'traces', group, traces };
       }
       case Code.Refused: {
         const term = this.#number();

@@ -93,6 +93,9 @@ export class PeerInput {
       case 'forward':
         replica.acceptForward(message, { node: from, boot });
         return;
+      case 'traces':
+        replica.acceptTraces(message, { node: from, boot });
+        return;
       case 'refused':
         replica.refused(message.term, message.sequences, message.isBusy);
         return;

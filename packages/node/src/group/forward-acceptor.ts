@@ -1,9 +1,14 @@
 import { NO_NODE, type NodeId, type Raft } from '@coxswain/raft';
+import { parseTraceparent, type SpanContext } from '@coxswain/runtime';
 import { sealEnvelope } from '@coxswain/table';
-import type { Forward } from '../cluster/frame.js';
+import type { Forward, Traces } from '../cluster/frame.js';
 import type { EntryStamps } from './entry-stamps.js';
 import { ForwardedSequences } from './forwarded.js';
 import type { ReplicaHost } from './replica-host.js';
+import type { WriteProgress } from './write-progress.js';
+
+/** The traces of announced proposals that are kept at most: the proposals follow in the same frame. */
+const TRACES_MAX = 1_024;
 
 /** Appends the proposals of other nodes on a leader, each proposal once (P1). */
 export class ForwardAcceptor {
@@ -11,9 +16,14 @@ export class ForwardAcceptor {
   readonly #stamps: EntryStamps;
   readonly #sequences = new ForwardedSequences();
 
-  constructor(host: ReplicaHost, stamps: EntryStamps) {
+  readonly #progress: WriteProgress;
+  /** The traces of proposals that were announced and have not come, by `node/boot/sequence`. */
+  readonly #traces = new Map<string, SpanContext>();
+
+  constructor(host: ReplicaHost, stamps: EntryStamps, progress: WriteProgress) {
     this.#host = host;
     this.#stamps = stamps;
+    this.#progress = progress;
   }
 
   /**
@@ -56,7 +66,29 @@ export class ForwardAcceptor {
     }
     this.#sequences.appended(origin, fresh);
     this.#host.counters.appended += fresh.length;
+    if (this.#traces.size > 0) this.#follow(raft.lastIndex, origin, fresh);
     return true;
+  }
+
+  /** Notes the traces of proposals that follow. */
+  acceptTraces({ traces }: Traces, from: { node: NodeId; boot: string }): void {
+    // Those of proposals that were refused, or had come before.
+    if (this.#traces.size + traces.length > TRACES_MAX) this.#traces.clear();
+    for (const { sequence, traceparent } of traces) {
+      const trace = parseTraceparent(traceparent);
+      if (trace?.isSampled) this.#traces.set(`${from.node}/${from.boot}/${sequence}`, trace);
+    }
+  }
+
+  /** Has the progress of the proposals that were just appended, up to `lastIndex`, recorded in their traces. */
+  #follow(lastIndex: number, origin: string, appended: readonly { readonly sequence: number }[]): void {
+    appended.forEach(({ sequence }, position) => {
+      const key = `${origin}/${sequence}`;
+      const trace = this.#traces.get(key);
+      if (trace === undefined) return;
+      this.#traces.delete(key);
+      this.#progress.follow(lastIndex - appended.length + 1 + position, trace);
+    });
   }
 
   #refuse({ group, term }: Forward, node: NodeId, isBusy: boolean, sequences: number[]): void {

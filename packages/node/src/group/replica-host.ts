@@ -1,5 +1,5 @@
 import type { NodeId, RaftConfig, SnapshotMetadata, StorageAppend } from '@coxswain/raft';
-import type { Clock, Random } from '@coxswain/runtime';
+import type { Clock, Random, Tracer } from '@coxswain/runtime';
 import type { Table } from '@coxswain/table';
 import type { GroupWrite } from '@coxswain/wal';
 import type { ApiError } from '../api/errors.js';
@@ -9,7 +9,10 @@ import type { Budget } from './budget.js';
 import type { WriteStages } from './write-stages.js';
 
 /** Collects a group's messages to one of its members, and sends them at the end of the turn. */
-export type Outbox = Pick<FrameWriter, 'raft' | 'forward' | 'refused' | 'quiesce' | 'snapshotWanted'>;
+export type Outbox = Pick<
+  FrameWriter,
+  'raft' | 'forward' | 'traces' | 'refused' | 'quiesce' | 'snapshotWanted'
+>;
 
 /** Identifies this node in a group. */
 export interface GroupMember {
@@ -62,6 +65,8 @@ export interface ReplicaHost {
   readonly random: Random;
   readonly proposalBudget: Budget;
   readonly writeStages: WriteStages;
+  /** Records spans of writes; undefined when tracing is off. */
+  readonly tracer?: Tracer | undefined;
   readonly counters: { appended: number; readIndexRounds: number };
   /** Whether the disk is full, so that proposals are refused until there is room (D6). */
   readonly isDiskFull: boolean;

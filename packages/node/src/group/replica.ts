@@ -7,20 +7,20 @@ import {
   type SnapshotMetadata,
   type StorageAppend,
 } from '@coxswain/raft';
-import { Waiters } from '@coxswain/runtime';
+import { formatTraceparent, Waiters } from '@coxswain/runtime';
 import { type ApplyResult, type CommandKind, sealEnvelope, type Table } from '@coxswain/table';
 import type { GroupId, GroupLog, GroupWrite } from '@coxswain/wal';
 import type { Call, Header } from '../api/call.js';
 import { type ApiError, errors } from '../api/errors.js';
 import type { ReadableTable } from '../api/kv-api.js';
 import type { TableStatus } from '../api/reports-api.js';
-import type { Forward, Quiesce } from '../cluster/frame.js';
+import type { Forward, Quiesce, Traces } from '../cluster/frame.js';
 import { META_SHARD } from '../meta/shards.js';
 import { type AppliedBatch, ApplyLoop } from './apply-loop.js';
 import { Electorate } from './electorate.js';
 import { EntryStamps } from './entry-stamps.js';
 import { ForwardAcceptor } from './forward-acceptor.js';
-import { Proposals } from './proposals.js';
+import { Proposals, type SentProposal } from './proposals.js';
 import { LinearizableReads } from './reads.js';
 import type { ReplicaEvents, ReplicaHost } from './replica-host.js';
 import { RevisionAges } from './revision-ages.js';
@@ -110,12 +110,12 @@ export class Replica implements ReadableTable {
     this.changes = new Waiters(host.clock);
     this.proposals = new Proposals(host.proposalBudget);
     this.reads = new LinearizableReads({ node: host.member.nodeId, boot: host.member.bootHex });
-    this.progress = new WriteProgress(host.writeStages, host.clock);
+    this.progress = new WriteProgress(this.group, host);
     this.#raft = this.#makeRaft();
     this.#appliedTerm = this.#table?.appliedTerm ?? 0;
     this.#error = this.#table === undefined ? 'its state is damaged and is being rebuilt' : undefined;
     this.#stamps = new EntryStamps(host.clock, this.#log, this.#table);
-    this.#forwards = new ForwardAcceptor(host, this.#stamps);
+    this.#forwards = new ForwardAcceptor(host, this.#stamps, this.progress);
     this.#electorate = new Electorate(host);
     this.#applyLoop = new ApplyLoop({
       member: host.member,
@@ -369,6 +369,11 @@ export class Replica implements ReadableTable {
     if (this.#forwards.accept(raft, message, from)) this.wake();
   }
 
+  /** Notes the traces of proposals of another node that follow. */
+  acceptTraces(message: Traces, from: { node: NodeId; boot: string }): void {
+    if (this.#host.tracer !== undefined) this.#forwards.acceptTraces(message, from);
+  }
+
   refused(term: number, sequences: readonly number[], isBusy: boolean): void {
     this.proposals.refused(term, sequences, isBusy);
     this.#events.schedule();
@@ -449,10 +454,17 @@ export class Replica implements ReadableTable {
     if (proposals.length > 0) this.#forward(leader, proposals);
   }
 
-  #forward(leader: NodeId, proposals: Forward['proposals']): void {
+  #forward(leader: NodeId, proposals: readonly SentProposal[]): void {
     const { group } = this;
     const { settledBelow } = this.proposals;
-    this.#host.peers.frameTo(leader).forward({ group, term: this.#raft.term, settledBelow, proposals });
+    const frame = this.#host.peers.frameTo(leader);
+    if (this.#host.tracer !== undefined) {
+      const traces = proposals.flatMap(({ sequence, call: { trace } }) =>
+        trace?.isSampled ? { sequence, traceparent: formatTraceparent(trace) } : [],
+      );
+      if (traces.length > 0) frame.traces({ group, traces });
+    }
+    frame.forward({ group, term: this.#raft.term, settledBelow, proposals });
   }
 
   // ---- the turn

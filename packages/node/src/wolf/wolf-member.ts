@@ -91,6 +91,7 @@ export class WolfMember implements Outbox {
   }
 
   readonly forward = ignore;
+  readonly traces = ignore;
   readonly refused = ignore;
   readonly quiesce = ignore;
   readonly snapshotWanted = ignore;

@@ -9,7 +9,7 @@ import {
   Status,
 } from '@coxswain/channel';
 import { regatta, replication } from '@coxswain/protocol';
-import type { Clock, Log } from '@coxswain/runtime';
+import { type Clock, formatTraceparent, type Log } from '@coxswain/runtime';
 import { replicationEvents } from '../events.js';
 import { type LeaderLink, type LinkCall, LinkError } from '../leader-link.js';
 import { describeLostContact } from './lost-contact.js';
@@ -172,9 +172,12 @@ export class GrpcLeaderLink implements LeaderLink {
     });
   }
 
-  #options({ deadlineMs, signal }: LinkCall): CallOptions {
+  #options({ deadlineMs, signal, trace }: LinkCall): CallOptions {
     const remainingMs = Math.max(0, deadlineMs - this.#clock.monotonicMs());
-    return { metadata: this.#metadata, deadline: Date.now() + remainingMs, signal };
+    const options = { metadata: this.#metadata, deadline: Date.now() + remainingMs, signal };
+    return trace === undefined
+      ? options
+      : { ...options, varying: [['traceparent', formatTraceparent(trace)]] };
   }
 }
 

@@ -8,6 +8,7 @@ type OptionKind =
   | 'secret'
   | 'boolean'
   | 'number'
+  | 'ratio'
   | 'durationMs'
   | 'sizeBytes'
   | 'tableNames'
@@ -72,6 +73,13 @@ const secret = (whenEmpty: string, description: string): Definition<string> => (
 
 const boolean = (value: boolean, description: string): Definition<boolean> => ({
   kind: 'boolean',
+  default: value,
+  description,
+});
+
+/** Declares a part of a whole, from 0 to 1. */
+const ratio = (value: number, description: string): Definition<number> => ({
+  kind: 'ratio',
   default: value,
   description,
 });
@@ -483,6 +491,20 @@ const definitions = {
     ),
   ),
 
+  'tracing.endpoint': own(
+    text(
+      'url',
+      'no traces',
+      'Receiver of OpenTelemetry traces by OTLP over HTTP, such as http://collector:4318; /v1/traces is added. Set it once all nodes run this release.',
+    ),
+  ),
+  'tracing.sample-ratio': own(
+    ratio(
+      0.01,
+      'Part, from 0 to 1, of the traces that begin at this node which is recorded. For a request with a traceparent its sender decides.',
+    ),
+  ),
+
   'replication.enabled': boolean(true, 'Serve follower clusters on the replication listener.'),
   'replication.address': address(
     'http://127.0.0.1:8444',
@@ -651,6 +673,7 @@ const groupTitles = {
   'backup-agent': 'Xtrabackup agent',
   wolf: 'wolf.raft',
   archive: 'Archive',
+  tracing: 'Traces (OpenTelemetry)',
   replication: 'Replication between clusters',
 };
 

@@ -252,6 +252,10 @@ function parseKind(option: ConfigOption, raw: unknown, refuse: (expected: string
       const value = typeof raw === 'string' && raw.trim() !== '' ? Number(raw) : raw;
       return Number.isSafeInteger(value) ? value : refuse('a whole number');
     }
+    case 'ratio': {
+      const value = typeof raw === 'string' && raw.trim() !== '' ? Number(raw) : raw;
+      return typeof value === 'number' && value >= 0 && value <= 1 ? value : refuse('a number from 0 to 1');
+    }
     case 'durationMs':
       return parseDurationMs(String(raw)) ?? refuse('a duration such as 50ms, 1s or 5m');
     case 'sizeBytes':

@@ -20,6 +20,7 @@ export function optionValue({ kind, placeholder, choices }: ConfigOption): strin
       return 'url';
     case 'secret':
     case 'number':
+    case 'ratio':
     case 'members':
       return kind;
   }

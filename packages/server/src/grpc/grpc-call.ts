@@ -9,9 +9,9 @@ import {
   type StreamListener,
 } from '@coxswain/http2';
 import { ApiError, errors, type WriteStages } from '@coxswain/node';
-import type { Clock, Log } from '@coxswain/runtime';
+import { type Clock, type Log, parseTraceparent, type SpanContext, type Tracer } from '@coxswain/runtime';
 import { serverEvents } from '../events.js';
-import type { MethodMetrics } from '../metrics/grpc-metrics.js';
+import { codeNames, type MethodMetrics } from '../metrics/grpc-metrics.js';
 import type { CallContext, Method } from './call.js';
 import { transportErrors } from './errors.js';
 import type { MessageDecompressor } from './message-decompressor.js';
@@ -40,6 +40,9 @@ const DEADLINE_MARGIN_MS_MAX = 250;
 const OPENING_TIMEOUT_HEADER = 'coxswain-opening-timeout';
 /** The part of the margin that is left for the answer's way back: then the call is ended, whatever its handler does. */
 const WAY_BACK = 1 / 5;
+
+/** The header by which a request belongs to a trace (W3C Trace Context). */
+const TRACEPARENT_HEADER = 'traceparent';
 
 const STATUS_OK = 0;
 const STATUS_CANCELLED = 1;
@@ -82,6 +85,8 @@ export interface CallEnvironment {
   readonly log: Log;
   /** The caller's network address; see `CallContext.peer`. */
   readonly peer: string;
+  /** Records the span of each call; undefined when tracing is off. */
+  readonly tracer?: Tracer | undefined;
 }
 
 /**
@@ -127,6 +132,8 @@ class GrpcCall implements CallContext, StreamListener {
   /** The time at which the handler should give up, on `Clock.monotonicMs`. */
   readonly deadlineMs: number;
   readonly openingDeadlineMs: number;
+  /** The span of this call; undefined when tracing is off. */
+  readonly trace: SpanContext | undefined;
 
   readonly #stream: ServerStream;
   readonly #method: Method;
@@ -168,6 +175,7 @@ class GrpcCall implements CallContext, StreamListener {
         ? this.deadlineMs
         : Math.min(this.deadlineMs, this.#beganAtMs + openingMs - marginOf(openingMs));
     this.#hasOwnDeadline = timeoutMs !== undefined;
+    this.trace = environment.tracer?.begin(parseTraceparent(stream.header(TRACEPARENT_HEADER)));
     if (timeoutMs !== undefined || method.isCutAtDeadline === true) {
       // The caller's own deadline gets another answer; see `#toApiError`.
       const expire = (): void => this.#fail(errors.timeout());
@@ -433,6 +441,7 @@ class GrpcCall implements CallContext, StreamListener {
     clearTimeout(this.#deadlineTimer);
     const nowMs = this.#environment.clock.monotonicMs();
     this.#metrics.end(this.#beganAtMs, nowMs, code);
+    if (this.trace?.isSampled) this.#record(this.trace, nowMs, code);
     // Streams are not slow calls, since they last as long as their clients read or send.
     if (this.#method.kind === 'unary') {
       const { path } = this.#method.definition;
@@ -441,6 +450,25 @@ class GrpcCall implements CallContext, StreamListener {
     if (code === STATUS_OK) this.#writeStages?.answer.observe((nowMs - this.#appliedMs) / 1000);
     else this.#abortController?.abort();
     this.#requests?.end();
+  }
+
+  #record(context: SpanContext, endedMs: number, code: number): void {
+    const { service, method } = this.#metrics;
+    this.#environment.tracer!.record({
+      name: `${service}/${method}`,
+      kind: 'server',
+      context,
+      parentId: parseTraceparent(this.#stream.header(TRACEPARENT_HEADER))?.spanId,
+      beganMs: this.#beganAtMs,
+      endedMs,
+      attributes: {
+        'rpc.system': 'grpc',
+        'rpc.service': service,
+        'rpc.method': method,
+        'rpc.grpc.status_code': code,
+      },
+      error: code === STATUS_OK ? undefined : codeNames[code],
+    });
   }
 
   /** Returns the error that the caller sees: an error of the API in full, any other only as an internal error. */

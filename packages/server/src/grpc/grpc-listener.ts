@@ -13,7 +13,7 @@ import {
   type Server as TlsServer,
 } from 'node:tls';
 import { type HeldMemory, type HeldMemoryOptions, ServerConnection } from '@coxswain/http2';
-import type { Clock, Log } from '@coxswain/runtime';
+import type { Clock, Log, Tracer } from '@coxswain/runtime';
 import { formatListenAddress, type ListenAddress } from '../config/address.js';
 import { serverEvents } from '../events.js';
 import type { FailedHandshakes } from '../metrics/failed-handshakes.js';
@@ -56,6 +56,8 @@ export interface GrpcListenerOptions {
   readonly clock: Clock;
   readonly metrics: GrpcMetrics;
   readonly failedHandshakes: FailedHandshakes;
+  /** Records the spans of calls; undefined when tracing is off. */
+  readonly tracer?: Tracer | undefined;
   readonly log: Log;
   /** Takes the connections that speak HTTP/1.1; when it is undefined, they are refused. */
   readonly http1?: SnapshotHttp | undefined;
@@ -180,7 +182,7 @@ export class GrpcListener {
   }
 
   #serve(socket: Socket): void {
-    const { clock, log, streamsMax, memory } = this.#options;
+    const { clock, log, streamsMax, memory, tracer } = this.#options;
     const peer = socket.remoteAddress === undefined ? '' : `${socket.remoteAddress}:${socket.remotePort}`;
     const environment = {
       routes: this.#routes,
@@ -189,6 +191,7 @@ export class GrpcListener {
       clock,
       log,
       peer,
+      tracer,
     };
     socket.setNoDelay(true);
     const connection = new ServerConnection(socket, {

@@ -1,7 +1,7 @@
 import { SLOW_CALL_MS } from '../grpc/slow-calls.js';
 
 /** The names of gRPC's status codes in Go's gRPC metrics, by number; dashboards match on them. */
-const codeNames = [
+export const codeNames = [
   'OK',
   'Canceled',
   'Unknown',

@@ -7,7 +7,7 @@ import type { Shared } from './shared.js';
 /** Opens the link to the leader cluster, and the follower, which replicates from there once it is started (R5). */
 export async function openFollower(
   node: Node,
-  { config, certificates, parts, log, fatal }: Shared,
+  { config, certificates, parts, tracing, log, fatal }: Shared,
 ): Promise<Follower> {
   const ofLink = certificates.add(linkCertificates(config, log));
   const link = await openGrpcLeaderLink({
@@ -21,7 +21,7 @@ export async function openFollower(
     log,
   });
   parts.add('link to the leader cluster', { stop: () => link.close() });
-  const environment = { clock: systemClock, random: systemRandom, log, link, fatal };
+  const environment = { clock: systemClock, random: systemRandom, log, link, tracer: tracing?.tracer, fatal };
   const follower = new Follower(node, environment, {
     ...defaultFollowerOptions,
     pollIntervalMs: config['replication.poll-interval'],

@@ -115,11 +115,11 @@ export class Listeners {
       readonly name: ListenerName;
     },
   ): Promise<void> {
-    const { parts, certificates, failedHandshakes, memory, metrics, log } = this.#shared;
+    const { parts, certificates, failedHandshakes, memory, metrics, tracing, log } = this.#shared;
     const { config } = this.#shared;
     const { name, address } = options;
     const listener = new GrpcListener(
-      { ...options, memory, clock: systemClock, metrics, failedHandshakes, log },
+      { ...options, memory, clock: systemClock, metrics, failedHandshakes, tracer: tracing?.tracer, log },
       [...methods, ...reflect(methods)],
     );
     const what =

@@ -33,7 +33,7 @@ export interface MeasuredParts {
 
 /** Describes all metrics of a server for Prometheus. */
 export async function describeServer(
-  { metrics: calls, certificates, failedHandshakes, memory, journal }: Shared,
+  { metrics: calls, certificates, failedHandshakes, memory, journal, tracing }: Shared,
   { node, readiness, diskUse, leader, follower, archiver, maintenance, backupAgent }: MeasuredParts,
 ): Promise<MetricJson[]> {
   const rooms = await diskUse.rooms();
@@ -56,5 +56,6 @@ export async function describeServer(
     ...describeHeldMemory(memory),
     describeEvents(journal),
     ...describeMemoryLimits(),
+    ...(tracing === undefined ? [] : [tracing.exporter.describe()]),
   ];
 }

@@ -68,7 +68,7 @@ async function takeDirectory({ parts, log }: Shared, { options, paths, disks }: 
 }
 
 async function openEnvironment(
-  { config, certificates, failedHandshakes, log, fatal }: Shared,
+  { config, certificates, failedHandshakes, tracing, log, fatal }: Shared,
   { options, paths, disks }: NodeData,
 ): Promise<Environment> {
   const ofPeers = await during('read the certificates of raft', () => peerCertificates(config, log));
@@ -91,6 +91,7 @@ async function openEnvironment(
     ),
     files,
     disks,
+    tracer: tracing?.tracer,
     log,
     // Some reasons that forbid using the data are only known once the node talks to others, or has read the log.
     fatal: (error) =>

@@ -4,6 +4,7 @@
  * the REST listener answers probes to the end.
  */
 const PARTS = [
+  'tracing',
   'data directory',
   'rest listener',
   'node',

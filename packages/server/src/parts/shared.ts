@@ -9,6 +9,7 @@ import { GrpcMetrics } from '../metrics/grpc-metrics.js';
 import { CertificatesInUse } from '../process/certificates-in-use.js';
 import type { EventJournal } from '../process/event-journal.js';
 import { Parts } from './parts.js';
+import { openTracing, type Tracing } from './tracing.js';
 
 /** The surroundings of a server: the operator's configuration, the log, and the end of the process. */
 export interface ServerProcess {
@@ -32,6 +33,8 @@ export class Shared implements ServerProcess {
   readonly parts = new Parts();
   readonly certificates = new CertificatesInUse();
   readonly tokens: Tokens;
+  /** Records spans of requests; undefined when no receiver of traces is configured. */
+  readonly tracing: Tracing | undefined;
   /** The counters of the calls of all gRPC listeners. */
   readonly metrics = new GrpcMetrics();
   /** The counts of the TLS handshakes that failed, of all listeners. */
@@ -50,6 +53,7 @@ export class Shared implements ServerProcess {
     this.log = journal.log;
     this.fatal = fatal;
     this.tokens = new Tokens(config);
+    this.tracing = openTracing(this, this.parts);
     this.backupRate = new RateLimit(systemClock, config['maintenance.backup-bytes-per-second']);
     this.restoreRate = new RateLimit(systemClock, config['maintenance.restore-bytes-per-second']);
   }

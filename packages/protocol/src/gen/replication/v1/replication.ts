@@ -239,6 +239,8 @@ export interface ReplicateCommand {
     | undefined;
   /** time_ms is when the leader appended the entry, in milliseconds since 1970. Coxswain's own. */
   timeMs: bigint;
+  /** traceparent is the span that wrote the entry (W3C Trace Context), where the leader knows it and records it. Coxswain's own. */
+  traceparent: string;
 }
 
 /** ReplicateErrResponse tells why there are no commands. */
@@ -1188,6 +1190,7 @@ function createBaseReplicateCommand(): ReplicateCommand {
     leaderIndex: 0n,
     command: undefined,
     timeMs: 0n,
+    traceparent: "",
   };
 }
 
@@ -1201,6 +1204,9 @@ export const ReplicateCommand: MessageType<ReplicateCommand> = {
     }
     if (message.timeMs !== 0n) {
       writer.tag(800).int64(message.timeMs);
+    }
+    if (message.traceparent !== "") {
+      writer.tag(810).string(message.traceparent);
     }
     return writer;
   },
@@ -1227,6 +1233,11 @@ export const ReplicateCommand: MessageType<ReplicateCommand> = {
           message.timeMs = reader.int64();
           continue;
         }
+        case 101: {
+          if (tag !== 810) break;
+          message.traceparent = reader.string();
+          continue;
+        }
       }
       reader.skip(tag);
     }
@@ -1243,6 +1254,7 @@ export const ReplicateCommand: MessageType<ReplicateCommand> = {
     message.leaderIndex = BigInt(object.leaderIndex ?? 0n);
     message.command = object.command === undefined || object.command === null ? undefined : Command.fromPartial(object.command);
     message.timeMs = BigInt(object.timeMs ?? 0n);
+    message.traceparent = object.traceparent ?? "";
     return message;
   },
 };
