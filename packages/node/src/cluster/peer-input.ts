@@ -94,7 +94,7 @@ export class PeerInput {
         replica.acceptForward(message, { node: from, boot });
         return;
       case 'traces':
-        replica.acceptTraces(message, { node: from, boot });
+        replica.forwards.acceptTraces(message, { node: from, boot });
         return;
       case 'refused':
         replica.refused(message.term, message.sequences, message.isBusy);

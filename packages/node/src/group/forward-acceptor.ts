@@ -1,14 +1,24 @@
 import { NO_NODE, type NodeId, type Raft } from '@coxswain/raft';
-import { parseTraceparent, type SpanContext } from '@coxswain/runtime';
+import { formatTraceparent, parseTraceparent, type SpanContext } from '@coxswain/runtime';
 import { sealEnvelope } from '@coxswain/table';
+import type { GroupId } from '@coxswain/wal';
 import type { Forward, Traces } from '../cluster/frame.js';
 import type { EntryStamps } from './entry-stamps.js';
 import { ForwardedSequences } from './forwarded.js';
-import type { ReplicaHost } from './replica-host.js';
+import type { SentProposal } from './proposals.js';
+import type { Outbox, ReplicaHost } from './replica-host.js';
 import type { WriteProgress } from './write-progress.js';
 
 /** The traces of announced proposals that are kept at most: the proposals follow in the same frame. */
 const TRACES_MAX = 1_024;
+
+/** Announces to the leader the traces to which proposals belong that are about to be forwarded to it. */
+export function announceTraces(frame: Outbox, group: GroupId, proposals: readonly SentProposal[]): void {
+  const traces = proposals.flatMap(({ sequence, call: { trace } }) =>
+    trace?.isSampled ? { sequence, traceparent: formatTraceparent(trace) } : [],
+  );
+  if (traces.length > 0) frame.traces({ group, traces });
+}
 
 /** Appends the proposals of other nodes on a leader, each proposal once (P1). */
 export class ForwardAcceptor {
@@ -72,6 +82,7 @@ export class ForwardAcceptor {
 
   /** Notes the traces of proposals that follow. */
   acceptTraces({ traces }: Traces, from: { node: NodeId; boot: string }): void {
+    if (this.#host.tracer === undefined) return;
     // Those of proposals that were refused, or had come before.
     if (this.#traces.size + traces.length > TRACES_MAX) this.#traces.clear();
     for (const { sequence, traceparent } of traces) {

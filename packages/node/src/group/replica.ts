@@ -7,19 +7,19 @@ import {
   type SnapshotMetadata,
   type StorageAppend,
 } from '@coxswain/raft';
-import { formatTraceparent, Waiters } from '@coxswain/runtime';
+import { Waiters } from '@coxswain/runtime';
 import { type ApplyResult, type CommandKind, sealEnvelope, type Table } from '@coxswain/table';
 import type { GroupId, GroupLog, GroupWrite } from '@coxswain/wal';
 import type { Call, Header } from '../api/call.js';
 import { type ApiError, errors } from '../api/errors.js';
 import type { ReadableTable } from '../api/kv-api.js';
 import type { TableStatus } from '../api/reports-api.js';
-import type { Forward, Quiesce, Traces } from '../cluster/frame.js';
+import type { Forward, Quiesce } from '../cluster/frame.js';
 import { META_SHARD } from '../meta/shards.js';
 import { type AppliedBatch, ApplyLoop } from './apply-loop.js';
 import { Electorate } from './electorate.js';
 import { EntryStamps } from './entry-stamps.js';
-import { ForwardAcceptor } from './forward-acceptor.js';
+import { announceTraces, ForwardAcceptor } from './forward-acceptor.js';
 import { Proposals, type SentProposal } from './proposals.js';
 import { LinearizableReads } from './reads.js';
 import type { ReplicaEvents, ReplicaHost } from './replica-host.js';
@@ -76,7 +76,7 @@ export class Replica implements ReadableTable {
   readonly #events: ReplicaEvents;
   readonly #log: GroupLog;
   readonly #afterApply: (() => Promise<void>) | undefined;
-  readonly #forwards: ForwardAcceptor;
+  readonly forwards: ForwardAcceptor;
   readonly #electorate: Electorate;
   #raft: Raft;
   #table: Table | undefined;
@@ -115,7 +115,7 @@ export class Replica implements ReadableTable {
     this.#appliedTerm = this.#table?.appliedTerm ?? 0;
     this.#error = this.#table === undefined ? 'its state is damaged and is being rebuilt' : undefined;
     this.#stamps = new EntryStamps(host.clock, this.#log, this.#table);
-    this.#forwards = new ForwardAcceptor(host, this.#stamps, this.progress);
+    this.forwards = new ForwardAcceptor(host, this.#stamps, this.progress);
     this.#electorate = new Electorate(host);
     this.#applyLoop = new ApplyLoop({
       member: host.member,
@@ -366,12 +366,7 @@ export class Replica implements ReadableTable {
   /** Appends another node's proposals if this one leads in exactly the message's term (P1). */
   acceptForward(message: Forward, from: { node: NodeId; boot: string }): void {
     const raft = this.#isClosed || this.isSuspended ? undefined : this.#raft;
-    if (this.#forwards.accept(raft, message, from)) this.wake();
-  }
-
-  /** Notes the traces of proposals of another node that follow. */
-  acceptTraces(message: Traces, from: { node: NodeId; boot: string }): void {
-    if (this.#host.tracer !== undefined) this.#forwards.acceptTraces(message, from);
+    if (this.forwards.accept(raft, message, from)) this.wake();
   }
 
   refused(term: number, sequences: readonly number[], isBusy: boolean): void {
@@ -458,12 +453,7 @@ export class Replica implements ReadableTable {
     const { group } = this;
     const { settledBelow } = this.proposals;
     const frame = this.#host.peers.frameTo(leader);
-    if (this.#host.tracer !== undefined) {
-      const traces = proposals.flatMap(({ sequence, call: { trace } }) =>
-        trace?.isSampled ? { sequence, traceparent: formatTraceparent(trace) } : [],
-      );
-      if (traces.length > 0) frame.traces({ group, traces });
-    }
+    if (this.#host.tracer !== undefined) announceTraces(frame, group, proposals);
     frame.forward({ group, term: this.#raft.term, settledBelow, proposals });
   }
 
