@@ -120,7 +120,10 @@ function* checkOptions() {
   const groups = [
     ...new Set([...optionNames].filter((name) => name.includes('.')).map((name) => name.split('.')[0])),
   ];
-  const dotted = new RegExp(`(?<![\\w.$/-])(?:--)?((?:${groups.join('|')})[.][a-z0-9-]+)(?![\\w.])`, 'g');
+  const dotted = new RegExp(
+    `(?<![\\w.$/-])(?:--)?((?:${groups.join('|')})[.][a-z0-9-]+)(?![\\w-]|[.]\\w)`,
+    'g',
+  );
   for (const file of files) {
     if (file.endsWith('.json')) continue;
     const text = read(file)
@@ -132,10 +135,11 @@ function* checkOptions() {
       if (!optionNames.has(name) && !isAbsent(name)) yield `${file}: there is no option ${name}`;
     for (const [, name] of text.matchAll(/(?<![\w])(COXSWAIN_[A-Z0-9_]+)/g))
       if (!variables.has(name)) yield `${file}: there is no environment name ${name}`;
-    for (const [, flag] of text.matchAll(
-      /\bcoxswain (?:leader|follower|\{\{[^}]*\}\}|\$\{NODE_ROLE\}).*?((?: +\\\n| +--\S+)*)$/gm,
+    // A command goes on in the next line after a backslash.
+    for (const [line] of text.matchAll(
+      /\bcoxswain (?:leader|follower|\{\{|\$\{NODE_ROLE\}).*(?:(?<=\\)\n.*)*/g,
     ))
-      for (const [, name] of flag.matchAll(/--([a-z][a-z0-9.-]*)/g))
+      for (const [, name] of line.matchAll(/(?<!\S)--([a-z][a-z0-9.-]*)/g))
         if (name !== 'config' && !optionNames.has(name)) yield `${file}: there is no flag --${name}`;
   }
   const configurations = files.filter((file) => /\/config[.]yaml([.]example)?$/.test(file));

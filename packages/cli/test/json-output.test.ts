@@ -104,8 +104,11 @@ const cases: readonly (readonly [string, { stdin?: string; args?: readonly strin
   ],
 ];
 
-/** Commands that print JSON and need what one node alone has not, and where they are tried; and those that print none. */
-const elsewhere = ['reset', 'promote'];
+/**
+ * Commands that print JSON and are tried elsewhere, since they need more than one node has (reset, promote) or print a line
+ * for each object (events, in events.test.ts); and those that print none.
+ */
+const elsewhere = ['reset', 'promote', 'events'];
 const withoutJson = ['dump', 'load'];
 
 /** Yields the paths of the commands that have --output. */
