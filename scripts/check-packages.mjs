@@ -229,12 +229,14 @@ for (const name of ['client', 'protocol', 'cli']) {
   if (manifest.includes('workspace:')) throw new Error(`@coxswain/${name} still depends on a workspace`);
 }
 const { version } = JSON.parse(readFileSync(join(root, 'packages/cli/package.json'), 'utf8'));
+// Before the cluster starts: its node waits for this process to read what it writes.
+const nodes = findNodes();
 const cluster = await ProcessCluster.start(1);
 try {
   writePrograms(libraries, cluster.nodes[0].address);
   checkTypes(libraries);
   console.log('types: found and checked, as ES module and as CommonJS');
-  for (const [nodeVersion, node] of findNodes()) {
+  for (const [nodeVersion, node] of nodes) {
     for (const file of ['use.mjs', 'use.cjs']) expectEqual(file, run(node, [file], { cwd: libraries }), USED);
     expectEqual('both.mjs', run(node, ['both.mjs'], { cwd: libraries }), 'true\n');
     await checkCommand(command, node, version);
