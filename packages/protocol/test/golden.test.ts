@@ -726,6 +726,7 @@ const goldens: readonly Golden[] = [
   ),
   golden('ReplicateCommandsResponse', replication.ReplicateCommandsResponse, { commands: [{}] }, '0a 00'),
   golden('ReplicateCommand', replication.ReplicateCommand, { command: {} }, '12 00'),
+  golden('ReplicateCommand with a trace', replication.ReplicateCommand, { traceparent: 't' }, 'aa 06 01 74'),
   golden('ReplicateErrResponse USE_SNAPSHOT', replication.ReplicateErrResponse, {}, ''),
 
   golden(
