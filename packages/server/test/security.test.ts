@@ -164,6 +164,7 @@ describe('the API', () => {
   test('lets whoever reaches it read and write, and see state, configuration and metrics, but no secret', async () => {
     const more = {
       'clone.token': 'hidden-c',
+      'rest.console-token': 'hidden-console',
       'archive.s3-access-key-id': 'hidden-id',
       'archive.s3-secret-access-key': 'hidden-key',
     };
