@@ -181,6 +181,7 @@ export class Server {
     const shared = this.#shared;
     const { config, role, parts, tokens, tracing, journal, log, fatal } = shared;
     parts.add('events', { stop: () => journal.close() });
+    const diskUse = new DiskUse(disks);
     const leader = new LeaderReplication(node, {
       clock: systemClock,
       messageBytesMax: config['replication.max-send-message-size-bytes'],
@@ -203,7 +204,7 @@ export class Server {
       describeServer(shared, {
         node,
         readiness: () => health.readiness(),
-        diskUse: new DiskUse(disks),
+        diskUse,
         leader,
         follower,
         archiver: archive?.archiver,
@@ -257,7 +258,7 @@ export class Server {
     await this.#listeners.openForWolf(node);
 
     const console = openConsole(node, shared, {
-      ...{ kv: kvService, binlog, follower, archive, maintenance, problems, disks },
+      ...{ kv: kvService, binlog, follower, archive, maintenance, problems, diskUse },
       readiness: () => health.readiness(),
     });
     this.#admin = await openRest(shared, {

@@ -17,9 +17,19 @@ export class DiskUse {
 
   /** Looks at the disks, one look at a time, and resolves to their room; to an earlier one when a disk hangs. */
   async rooms(): Promise<readonly DiskRoom[]> {
-    this.#look ??= this.#lookOnce();
-    await Promise.race([this.#look, sleep(LOOK_MS, undefined, { ref: false })]);
+    await Promise.race([this.refresh(), sleep(LOOK_MS, undefined, { ref: false })]);
     return this.#rooms;
+  }
+
+  /** The room as of the last look that was answered; empty before the first. */
+  get latest(): readonly DiskRoom[] {
+    return this.#rooms;
+  }
+
+  /** Begins a look at the disks unless one is under way, and resolves when it is answered. Never rejects. */
+  refresh(): Promise<void> {
+    this.#look ??= this.#lookOnce();
+    return this.#look;
   }
 
   async #lookOnce(): Promise<void> {

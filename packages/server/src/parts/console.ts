@@ -14,7 +14,7 @@ import type { Shared } from './shared.js';
 export interface ConsoleParts
   extends Pick<
     ConsoleOptions,
-    'kv' | 'binlog' | 'follower' | 'maintenance' | 'problems' | 'disks' | 'readiness'
+    'kv' | 'binlog' | 'follower' | 'maintenance' | 'problems' | 'diskUse' | 'readiness'
   > {
   readonly archive: Archive | undefined;
 }

@@ -14,15 +14,16 @@ import type {
   TransferCounts,
   TransfersSection,
 } from '@coxswain/console';
-import type { Disks, Node, NodeStatus, Readiness, TableStatus } from '@coxswain/node';
+import type { Node, NodeStatus, Readiness, TableStatus } from '@coxswain/node';
 import type { Follower, ReplicationStatus } from '@coxswain/replication';
+import type { DiskUse } from '../../metrics/disk-metrics.js';
 import type { Maintenance } from '../../parts/maintenance.js';
 import type { Certificates } from '../../process/certificates.js';
 import { nodeProblems, tableProblems } from '../../services/problems.js';
-import { DiskWatch } from './disk-watch.js';
 import { FollowerWatch } from './follower-watch.js';
 import { MemberWatch } from './member-watch.js';
 import type { Samples } from './samples.js';
+import { ShownDisks } from './shown-disks.js';
 
 /** Problems that are shown; the rest are counted. */
 const PROBLEMS_MAX = 50;
@@ -43,7 +44,7 @@ export interface ShownParts {
   readonly maintenance: Pick<Maintenance, 'backups' | 'restores' | 'binlogBackups'>;
   /** Problems that are none of the node's, its tables', its replication's or its archive's. */
   readonly problems: () => readonly string[];
-  readonly disks: Pick<Disks, 'room'>;
+  readonly diskUse: DiskUse;
   readonly certificates: () => readonly Pick<Certificates<unknown>, 'name' | 'expiries'>[];
   readonly allows: () => NodeSection['allows'];
 }
@@ -57,7 +58,7 @@ export class LiveSections {
   readonly #startedMs = Date.now() - Math.round(process.uptime() * SECOND_MS);
   readonly #followers: FollowerWatch;
   readonly #members: MemberWatch;
-  readonly #disks: DiskWatch;
+  readonly #disks: ShownDisks;
   readonly #samples: () => Pick<Samples, 'latest'>;
   #replication: ReplicationStatus | undefined;
 
@@ -65,7 +66,7 @@ export class LiveSections {
     this.#parts = parts;
     this.#samples = samples;
     this.#followers = new FollowerWatch(parts.node, parts.binlog);
-    this.#disks = new DiskWatch(parts.disks);
+    this.#disks = new ShownDisks(parts.diskUse);
     this.#members = new MemberWatch(parts.node, () => this.#answer());
   }
 
